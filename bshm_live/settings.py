@@ -1,0 +1,103 @@
+"""What the user asked for, checked once: everything behind it may trust it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from .errors import SettingsError
+from .types import Size
+
+Preset = Literal["fast", "balanced", "quality"]
+Runtime = Literal["auto", "onnxruntime", "openvino", "tensorrt"]
+PRESETS: tuple[Preset, ...] = ("fast", "balanced", "quality")
+RUNTIMES: tuple[Runtime, ...] = ("auto", "onnxruntime", "openvino", "tensorrt")
+
+BLUR_DEFAULT = 25  # pixels of radius in a picture 720 high
+BLUR_MOST = 200
+SMALLEST, LARGEST = 64, 8192
+PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+VIDEOS = frozenset({".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".gif", ".ts", ".mpg"})
+
+
+@dataclass(frozen=True)
+class BackgroundSpec:
+    """kind and its value: colour (B, G, R), blur radius, or a path."""
+
+    kind: Literal["picture", "video", "blur", "colour", "none"]
+    path: Path | None = None
+    radius: int = 0
+    colour: tuple[int, int, int] = (0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One live session. `size` is (width, height), both even; None takes the source's."""
+
+    background: BackgroundSpec
+    source: str = "0"
+    sinks: tuple[str, ...] = ("vcam",)
+    size: Size | None = None
+    fps: float | None = None
+    runtime: Runtime = "auto"
+    preset: Preset = "balanced"
+    threads: int = 0
+    mirror: bool = False
+    steady: bool = True
+    stats: bool = False
+
+
+def parse_size(text: str) -> Size:
+    """'1280x720' to (1280, 720). Raises SettingsError."""
+    match = re.fullmatch(r"(\d+)[xX](\d+)", text.strip())
+    if not match:
+        raise SettingsError(f"--size {text}: write it as WIDTHxHEIGHT, for example 1280x720")
+    width, height = int(match[1]), int(match[2])
+    if width % 2 or height % 2:
+        even = f"{width + width % 2}x{height + height % 2}"
+        raise SettingsError(f"--size {text}: both sides must be even; try {even}")
+    if not (SMALLEST <= width <= LARGEST and SMALLEST <= height <= LARGEST):
+        raise SettingsError(f"--size {text}: each side must be between {SMALLEST} and {LARGEST}")
+    return width, height
+
+
+def parse_background(text: str) -> BackgroundSpec:
+    """A picture, a video, 'blur', 'blur:N', '#rrggbb', a CSS colour name or 'none'."""
+    if text == "none":
+        return BackgroundSpec("none")
+    if text == "blur" or text.startswith("blur:"):
+        return BackgroundSpec("blur", radius=_blur_radius(text))
+    path = Path(text).expanduser()
+    suffix = path.suffix.lower()
+    if suffix in PICTURES or suffix in VIDEOS:
+        if not path.is_file():
+            raise SettingsError(f"--bg {text}: no such file; check the path")
+        return BackgroundSpec("picture" if suffix in PICTURES else "video", path=path)
+    if path.is_file():
+        return BackgroundSpec("picture", path=path)
+    return BackgroundSpec("colour", colour=parse_colour(text))
+
+
+def _blur_radius(text: str) -> int:
+    if text == "blur":
+        return BLUR_DEFAULT
+    number = text.removeprefix("blur:")
+    if not number.isdigit() or not 1 <= int(number) <= BLUR_MOST:
+        raise SettingsError(f"--bg {text}: the strength is 1 to {BLUR_MOST}; try blur:25")
+    return int(number)
+
+
+def parse_colour(text: str) -> tuple[int, int, int]:
+    """'#00b140', '#0b4' or a CSS name to (B, G, R)."""
+    from webcolors import hex_to_rgb, name_to_rgb
+
+    try:
+        rgb = hex_to_rgb(text) if text.startswith("#") else name_to_rgb(text)
+    except ValueError:
+        raise SettingsError(
+            f"--bg {text}: neither a file nor a colour; give a picture, a video, blur, "
+            "none, #rrggbb or a CSS colour name such as green"
+        ) from None
+    return rgb.blue, rgb.green, rgb.red

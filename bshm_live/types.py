@@ -1,0 +1,119 @@
+"""What flows through the program: shapes, ranges and colour order, stated once.
+
+Sizes are (width, height) where a person gives them, arrays are (H, W, ...).
+A *preset* has a low size (h, w) for MPN and QUN and a high size (4h, 4w) for
+MRN. Pictures are BGR uint8 (H, W, 3), C-contiguous; alpha is float32 (H, W) in
+[0, 1], or uint8 in [0, 255] once it has a picture's full size; foreground is
+straight colour, never premultiplied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Picture = NDArray[np.uint8]
+    Mask8 = NDArray[np.uint8]
+    Alpha = NDArray[np.float32]
+    Tensor = NDArray[np.float32]
+else:  # the command line reads this file and must start without NumPy
+    Picture = Mask8 = Alpha = Tensor = object
+
+Size = tuple[int, int]
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture from a source. `time` is in seconds since the source's first frame."""
+
+    image: Picture
+    index: int
+    time: float
+
+
+@dataclass(frozen=True)
+class Matte:
+    """What the three networks say of one frame, each at its own size.
+
+    alpha (4h, 4w) and coarse, unified (h, w) are in [0, 1]; residual (h, w, 3)
+    is BGR in [-1, 1], and foreground = clip(picture + residual); guide
+    (4h, 4w, 3) is the picture as MRN saw it. The arrays belong to the matte: no
+    engine writes into them later.
+    """
+
+    alpha: Alpha
+    residual: NDArray[np.float32]
+    unified: Alpha
+    coarse: Alpha
+    guide: Picture
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One finished frame on its way to the sinks, all parts of the same frame.
+
+    composite and foreground (H, W, 3); alpha (H, W) uint8. `covered` is False
+    where no valid matte was there and the composite is the background alone:
+    then alpha is 0 and the foreground black. The arrays are reused for the next
+    frame: a sink that keeps one copies it.
+    """
+
+    composite: Picture
+    alpha: Mask8
+    foreground: Picture | None
+    index: int
+    time: float
+    covered: bool
+
+
+class Engine(Protocol):
+    """One compiled network. `run` takes and returns float32 arrays by name.
+
+    What `run` returns is valid until its next call; what lives on is copied.
+    Raises EngineError.
+    """
+
+    @property
+    def inputs(self) -> Mapping[str, Shape]: ...
+    @property
+    def outputs(self) -> Mapping[str, Shape]: ...
+    def run(self, feeds: Mapping[str, Tensor]) -> Mapping[str, Tensor]: ...
+    def close(self) -> None: ...
+
+
+class Source(Protocol):
+    """Frames in order, all of one `size` (width, height). Raises SourceError.
+
+    `count` is the number of frames where it is known, else None; `describe` is
+    one line for a person.
+    """
+
+    @property
+    def size(self) -> Size: ...
+    @property
+    def fps(self) -> float: ...
+    @property
+    def count(self) -> int | None: ...
+    def describe(self) -> str: ...
+    def __iter__(self) -> Iterator[Frame]: ...
+    def close(self) -> None: ...
+
+
+class Sink(Protocol):
+    """Takes finished frames. Raises SinkError.
+
+    `close(ok=False)` throws away what has no worth when incomplete (a file under
+    its final name); `needs_foreground` asks for Shot.foreground.
+    """
+
+    @property
+    def needs_foreground(self) -> bool: ...
+    def describe(self) -> str: ...
+    def send(self, shot: Shot) -> None: ...
+    def close(self, *, ok: bool = True) -> None: ...
