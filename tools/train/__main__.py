@@ -1,0 +1,152 @@
+"""Trains MPN, QUN and MRN in order and exports them; goes on where it was stopped.
+
+    python -m tools.train --data ../shared/data            # on two CPU cores
+    python -m tools.train --data ../shared/data --device cuda --minutes 60 15 45
+
+The time given to each network is its schedule: learning rate and picture size
+follow the share that is spent. Checkpoints, logs and the store of training
+frames lie in --work; an interrupted run continues from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from . import store
+from .batches import Store
+from .crops import Crops, build_crops
+from .data import Photos
+from .fit import Losses, fit
+from .losses import (
+    composition_loss,
+    feature_loss,
+    foreground_loss,
+    laplacian_loss,
+    leaky_clip,
+    mask_loss,
+)
+from .masks import damaged, hints
+from .mpn import MPN
+from .mrn import MRN
+from .qun import QUN
+
+SMALL, MIDDLE, LARGE = (96, 128), (128, 192), (160, 256)  # (h, w) of the presets
+BATCH = 32
+
+
+class Taught(nn.Module):
+    """MPN with the 1x1 adapters through which it predicts the teacher's features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mpn = MPN()
+        self.to_r3 = nn.Conv2d(32, 40, 1)
+        self.to_r4 = nn.Conv2d(48, 64, 1)
+
+
+def size_at(progress: float) -> tuple[int, int]:
+    """Low size first, then the full ones: about three times the samples for the time."""
+    if progress < 0.5:
+        return SMALL
+    if progress < 0.8:
+        return MIDDLE if torch.rand(()) < 0.7 else SMALL
+    return (SMALL, MIDDLE, LARGE)[int(torch.multinomial(torch.tensor([0.25, 0.5, 0.25]), 1))]
+
+
+def train_mpn(data: Store, minutes: float, work: Path) -> MPN:
+    model = Taught().to(data.device, memory_format=torch.channels_last)
+
+    def step(progress: float) -> Losses:
+        b = data.batch(BATCH, size_at(progress))
+        logits, (u4, u8, _) = model.mpn(b["image"], hint_of(b))
+        return {
+            "mask": mask_loss(logits, b["alpha"]),
+            "r3": feature_loss(model.to_r3(u4), b["r3"]),
+            "r4": feature_loss(model.to_r4(u8), b["r4"]),
+        }
+
+    taught = fit("mpn", model, step, minutes * 60, 3e-3, work)
+    assert isinstance(taught, Taught)
+    return taught.mpn
+
+
+def hint_of(b: dict[str, Tensor]) -> Tensor:
+    """In clips the frame before, mostly; in stills the ways of `hints`."""
+    made = hints(b["alpha"])
+    use_last = b["is_clip"] * (torch.rand_like(b["is_clip"]) < 0.6).float()
+    return b["last"] * use_last + made * (1 - use_last)
+
+
+def train_qun(data: Store, mpn: MPN, minutes: float, work: Path) -> QUN:
+    model = QUN().to(data.device, memory_format=torch.channels_last)
+
+    def step(progress: float) -> Losses:
+        b = data.batch(BATCH // 2, MIDDLE if torch.rand(()) < 0.6 else SMALL)
+        with torch.no_grad():
+            coarse = mpn(b["image"], hint_of(b))[0].sigmoid()
+        one = model(b["image"], coarse)
+        two = model(b["image"], damaged(b["alpha"]))
+        return {
+            "mask": mask_loss(one, b["alpha"]) + mask_loss(two, b["alpha"]),
+            "consistency": 0.5 * (one.sigmoid() - two.sigmoid()).abs().mean(),
+            "identity": 0.1 * (one.sigmoid() - coarse).abs().mean(),
+        }
+
+    qun = fit("qun", model, step, minutes * 60, 2e-3, work)
+    assert isinstance(qun, QUN)
+    return qun
+
+
+def train_mrn(data: Crops, mpn: MPN, qun: QUN, minutes: float, work: Path) -> MRN:
+    model = MRN().to(data.device, memory_format=torch.channels_last)
+
+    def step(progress: float) -> Losses:
+        b = data.batch(BATCH // 2)
+        with torch.no_grad():
+            coarse = mpn(b["low"], torch.zeros_like(b["low"][:, :1]))[0].sigmoid()
+            unified = data.cut(qun(b["low"], coarse).sigmoid(), b)
+            worse = data.cut(damaged(data.low_alpha(b)), b)
+            flip = (torch.rand(unified.shape[0], 1, 1, 1, device=data.device) < 0.15).float()
+            mask = unified * (1 - flip) + worse * flip
+        raw, residual = model(b["image"], mask)
+        alpha = leaky_clip(raw)
+        return {
+            "alpha": (alpha - b["alpha"]).abs().mean(),
+            "laplacian": 0.5 * laplacian_loss(alpha, b["alpha"]),
+            "composition": composition_loss(alpha, b["alpha"], b["foreground"]),
+            "foreground": 0.5 * foreground_loss(residual, b["image"], b["foreground"], b["alpha"]),
+        }
+
+    mrn = fit("mrn", model, step, minutes * 60, 2e-3, work)
+    assert isinstance(mrn, MRN)
+    return mrn
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, default=Path(".train"))
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--minutes", type=float, nargs=3, default=(60, 14, 25))
+    parser.add_argument("--frames", type=int, default=16000, help="stills in the store")
+    parser.add_argument("--crops", type=int, default=6000, help="crops for MRN")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    torch.manual_seed(args.seed)
+    args.work.mkdir(parents=True, exist_ok=True)
+    photos = Photos(args.data, args.work)
+    store.build(photos, args.frames)
+    low = Store(args.work, args.device)
+    mpn = train_mpn(low, args.minutes[0], args.work)
+    qun = train_qun(low, mpn, args.minutes[1], args.work)
+    del low
+    build_crops(photos, args.crops)
+    train_mrn(Crops(args.work, args.device), mpn, qun, args.minutes[2], args.work)
+
+
+if __name__ == "__main__":
+    main()

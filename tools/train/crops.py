@@ -1,0 +1,99 @@
+"""MRN's training crops: the small frame whole, the large one where the edge is.
+
+A crop is 256x256 of a 768x512 frame; the frame itself is kept at 192x128, so
+that MRN meets the masks that MPN and QUN really make of it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .data import U8, Frames, Photos
+from .store import in_parallel, save_rows
+
+LOW = (192, 128)  # width, height
+RATIO = 4
+SIDE = 256
+SHARD = 250
+PER_FRAME = 2
+KEYS = ("low", "image", "alpha", "foreground", "window")
+
+
+def build_crops(photos: Photos, count: int) -> None:
+    """Fills the store with `count` crops; shards that exist stay."""
+    in_parallel(photos, [f"crop{shard:04d}.npz" for shard in range(count // SHARD)], _crops)
+
+
+def _crops(photos: Photos, frames: Frames, names: list[str]) -> None:
+    cv2.setNumThreads(1)
+    for name in names:
+        frames.rng = np.random.default_rng(1_000_000 + int(name[4:8]))
+        rows: list[tuple[Any, ...]] = []
+        while len(rows) < SHARD:
+            image, alpha, front = frames.make(LOW[0] * RATIO, LOW[1] * RATIO)
+            low = cv2.resize(image, LOW, interpolation=cv2.INTER_AREA)
+            for _ in range(PER_FRAME):
+                x, y = _window(alpha, frames.rng)
+                part = np.s_[y : y + SIDE, x : x + SIDE]
+                window = np.array([x, y], np.int32) // RATIO
+                rows.append((low, image[part], alpha[part], front[part], window))
+        save_rows(photos.work / name, KEYS, rows)
+        print(name, flush=True)
+
+
+def _window(alpha: U8, rng: np.random.Generator) -> tuple[int, int]:
+    """Top left of a crop, mostly with a soft pixel in it, on the low grid."""
+    h, w = alpha.shape
+    y, x = rng.integers(0, h), rng.integers(0, w)
+    soft = np.flatnonzero((alpha > 12) & (alpha < 243))
+    if len(soft) and rng.random() < 0.85:
+        y, x = np.unravel_index(int(rng.choice(soft)), alpha.shape)  # type: ignore[assignment]
+    x = np.clip(x - rng.integers(32, SIDE - 32), 0, w - SIDE)
+    y = np.clip(y - rng.integers(32, SIDE - 32), 0, h - SIDE)
+    return int(x) // RATIO * RATIO, int(y) // RATIO * RATIO
+
+
+class Crops:
+    """All crops in memory."""
+
+    def __init__(self, work: Path, device: str) -> None:
+        parts = [dict(np.load(p)) for p in sorted(work.glob("crop*.npz"))]
+        self.rows = {k: np.concatenate([p[k] for p in parts]) for k in KEYS}
+        self.device = device
+
+    def batch(self, n: int) -> dict[str, Tensor]:
+        """low (N, 3, 128, 192); image and foreground (N, 3, 256, 256); alpha; window (N, 2)."""
+        rows = np.random.randint(0, len(self.rows["alpha"]), n)
+        b = {k: torch.from_numpy(v[rows]).to(self.device) for k, v in self.rows.items()}
+        out = {k: b[k].permute(0, 3, 1, 2).float() / 255 for k in ("low", "image", "foreground")}
+        out["alpha"] = b["alpha"][:, None].float() / 255
+        out["window"] = b["window"]
+        gain = torch.exp(torch.randn(n, 1, 1, 1, device=self.device) * 0.12)
+        tint = torch.exp(torch.randn(n, 3, 1, 1, device=self.device) * 0.05)
+        for key in ("low", "image", "foreground"):
+            out[key] = (out[key] * gain * tint).clamp(0, 1)
+        return out
+
+    def cut(self, mask: Tensor, b: dict[str, Tensor]) -> Tensor:
+        """The crop's part (N, 1, 64, 64) of a whole low mask."""
+        side = SIDE // RATIO
+        corners = b["window"].tolist()
+        return torch.stack(
+            [m[:, y : y + side, x : x + side] for m, (x, y) in zip(mask, corners, strict=True)]
+        )
+
+    def low_alpha(self, b: dict[str, Tensor]) -> Tensor:
+        """The crop's alpha on an otherwise empty low frame."""
+        small = F.avg_pool2d(b["alpha"], RATIO)
+        whole = small.new_zeros(small.shape[0], 1, LOW[1], LOW[0])
+        side = SIDE // RATIO
+        for canvas, part, (x, y) in zip(whole, small, b["window"].tolist(), strict=True):
+            canvas[:, y : y + side, x : x + side] = part
+        return whole

@@ -1,0 +1,194 @@
+"""Writes the trained networks as ONNX and engines/manifest.toml.
+
+    python -m tools.train.export --work .train
+
+Every size is static, one file for each network and preset; the same weights
+serve all sizes. BatchNorm is folded; weights are stored as float16 and widened
+when a runtime loads them, which halves the files and costs under 1e-3 of alpha.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import torch
+from onnx import helper, numpy_helper
+from torch import Tensor, nn
+
+from .__main__ import Taught
+from .mpn import MPN
+from .mrn import MRN
+from .qun import QUN
+
+OPSET = 17
+PRESETS = {"fast": (96, 128), "balanced": (128, 192), "quality": (160, 256), "tall": (256, 160)}
+SMALLEST_HALVED = 256  # tensors with fewer values stay float32
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+class CoarseMask(nn.Module):
+    def __init__(self, mpn: MPN) -> None:
+        super().__init__()
+        self.mpn = mpn
+
+    def forward(self, image: Tensor, hint: Tensor) -> Tensor:
+        return self.mpn(image, hint)[0].sigmoid()  # type: ignore[no-any-return]
+
+
+class UnifiedMask(nn.Module):
+    def __init__(self, qun: QUN) -> None:
+        super().__init__()
+        self.qun = qun
+
+    def forward(self, image: Tensor, coarse: Tensor) -> Tensor:
+        return self.qun(image, coarse).sigmoid()  # type: ignore[no-any-return]
+
+
+class AlphaAndResidual(nn.Module):
+    def __init__(self, mrn: MRN) -> None:
+        super().__init__()
+        self.mrn = mrn
+
+    def forward(self, image: Tensor, unified: Tensor) -> tuple[Tensor, Tensor]:
+        alpha, residual = self.mrn(image, unified)
+        return alpha.clamp(0, 1), residual.clamp(-1, 1)
+
+
+def averaged(model: nn.Module, path: Path) -> nn.Module:
+    model.load_state_dict(torch.load(path, weights_only=True)["average"])
+    return model.eval()
+
+
+def to_onnx(model: nn.Module, inputs: Shapes, outputs: list[str], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracing exporter is the one without symbolic sizes
+        torch.onnx.export(
+            model.eval(),
+            tuple(torch.rand(shape) for shape in inputs.values()),
+            str(path),
+            input_names=list(inputs),
+            output_names=outputs,
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    network = onnx.load(str(path))
+    halve(network.graph)
+    onnx.checker.check_model(network, full_check=True)
+    onnx.save(network, str(path))
+
+
+def halve(graph: onnx.GraphProto) -> None:
+    """Stores large weights as float16 with a Cast behind each."""
+    casts = []
+    for weight in graph.initializer:
+        values = numpy_helper.to_array(weight)
+        if values.dtype != np.float32 or values.size < SMALLEST_HALVED:
+            continue
+        name = weight.name
+        weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), name + "_half"))
+        casts.append(helper.make_node("Cast", [name + "_half"], [name], to=onnx.TensorProto.FLOAT))
+    for cast in reversed(casts):
+        graph.node.insert(0, cast)
+
+
+def networks(work: Path) -> dict[str, nn.Module]:
+    taught = averaged(Taught(), work / "mpn.pt")
+    assert isinstance(taught, Taught)
+    qun, mrn = averaged(QUN(), work / "qun.pt"), averaged(MRN(), work / "mrn.pt")
+    assert isinstance(qun, QUN)
+    assert isinstance(mrn, MRN)
+    return {
+        "mpn": CoarseMask(taught.mpn),
+        "qun": UnifiedMask(qun),
+        "mrn": AlphaAndResidual(mrn),
+    }
+
+
+def signature(
+    name: str, h: int, w: int
+) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
+    """Inputs and outputs of a network at the low size (h, w), names and shapes."""
+    image, mask = (1, 3, h, w), (1, 1, h, w)
+    high, matte = (1, 3, 4 * h, 4 * w), (1, 1, 4 * h, 4 * w)
+    return {
+        "mpn": ({"image": image, "hint": mask}, {"coarse": mask}),
+        "qun": ({"image": image, "coarse": mask}, {"unified": mask}),
+        "mrn": ({"image": high, "unified": mask}, {"alpha": matte, "residual": image}),
+    }[name]
+
+
+def entry(
+    name: str, preset: str, file: Path, folder: Path, shapes: tuple[dict[str, tuple[int, ...]], ...]
+) -> str:
+    inputs, outputs = (
+        "\n".join(f"{key} = {list(shape)}" for key, shape in part.items()) for part in shapes
+    )
+    return (
+        f'[[network]]\nname = "{name}"\npreset = "{preset}"\n'
+        f'file = "{file.relative_to(folder).as_posix()}"\n'
+        f'sha256 = "{hashlib.sha256(file.read_bytes()).hexdigest()}"\n'
+        f"[network.inputs]\n{inputs}\n[network.outputs]\n{outputs}\n"
+    )
+
+
+def export(work: Path, folder: Path, picture: Path) -> None:
+    entries = ['# Written by tools/train/export.py\ncolour = "RGB"\nrange = [0.0, 1.0]\n']
+    models = networks(work)
+    for preset, (h, w) in PRESETS.items():
+        for name, model in models.items():
+            shapes = signature(name, h, w)
+            file = folder / preset / f"{name}.onnx"
+            to_onnx(model, shapes[0], list(shapes[1]), file)
+            entries.append(entry(name, preset, file, folder, shapes))
+    (folder / "manifest.toml").write_text("\n".join(entries))
+    np.savez_compressed(folder / "goldens.npz", **goldens(models, picture))
+
+
+def goldens(models: dict[str, nn.Module], picture: Path) -> dict[str, np.ndarray]:
+    """What PyTorch makes of one picture at every preset, stage by stage.
+
+    Keys are PRESET.NAME; pictures are uint8 NCHW RGB, the rest float16. The
+    weights are rounded as in the files, so that only the runtimes differ.
+    """
+    _, bgr = cv2.VideoCapture(str(picture)).read()
+    out: dict[str, np.ndarray] = {}
+    for model in models.values():
+        for weight in model.parameters():
+            if weight.numel() >= SMALLEST_HALVED:
+                weight.data = weight.data.half().float()
+    for preset, (h, w) in PRESETS.items():
+        large = cv2.resize(bgr, (4 * w, 4 * h), interpolation=cv2.INTER_AREA)
+        small = cv2.resize(large, (w, h), interpolation=cv2.INTER_AREA)
+        image, low = (
+            np.ascontiguousarray(x[..., ::-1].transpose(2, 0, 1))[None] for x in (large, small)
+        )
+        with torch.no_grad():
+            tensor = torch.from_numpy(low).float() / 255
+            coarse = models["mpn"](tensor, torch.zeros(1, 1, h, w)).half()
+            unified = models["qun"](tensor, coarse.float()).half()
+            alpha, residual = models["mrn"](torch.from_numpy(image).float() / 255, unified.float())
+        found = {"coarse": coarse, "unified": unified, "alpha": alpha, "residual": residual}
+        out |= {f"{preset}.image": image, f"{preset}.low": low}
+        out |= {f"{preset}.{k}": v.half().numpy() for k, v in found.items()}
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, default=Path(".train"))
+    parser.add_argument("--out", type=Path, default=Path("engines"))
+    parser.add_argument("--picture", type=Path, default=Path("bshm_live/assets/demo.mp4"))
+    args = parser.parse_args()
+    export(args.work, args.out, args.picture)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""The losses, each a function of prediction and truth, mean over everything."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def mask_loss(logits: Tensor, alpha: Tensor) -> Tensor:
+    """Cross-entropy, which moves what is far off, and L1, which is what is measured."""
+    bce = F.binary_cross_entropy_with_logits(logits, alpha)
+    return bce + F.l1_loss(logits.sigmoid(), alpha)
+
+
+def laplacian_loss(alpha: Tensor, truth: Tensor, levels: int = 4) -> Tensor:
+    """L1 between Laplacian pyramids, each level weighted by 2^level (Hou and Liu 2019)."""
+    loss = alpha.new_zeros(())
+    difference = alpha - truth
+    for level in range(levels):
+        small = F.avg_pool2d(difference, 2)
+        detail = difference - F.interpolate(
+            small, size=difference.shape[2:], mode="bilinear", align_corners=False
+        )
+        loss = loss + detail.abs().mean() * 2**level
+        difference = small
+    return loss
+
+
+def feature_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """Smooth L1 between an adapted map and the teacher's, on the student's grid."""
+    teacher = F.interpolate(teacher, size=student.shape[2:], mode="bilinear", align_corners=False)
+    return F.smooth_l1_loss(student, teacher, beta=0.1)
+
+
+def leaky_clip(x: Tensor) -> Tensor:
+    """clip(x, 0, 1) that keeps a slope of 0.02 outside, so that training can return."""
+    inside = x.clamp(0, 1)
+    return inside + 0.02 * (x - inside)
+
+
+def foreground_loss(residual: Tensor, image: Tensor, truth: Tensor, alpha: Tensor) -> Tensor:
+    """L1 of F = I + enlarge(R) where alpha > 0; counted most where it shows, in the soft band."""
+    up = F.interpolate(residual, size=image.shape[2:], mode="bilinear", align_corners=False)
+    weight = (alpha > 0.01).float() * (0.2 + 4 * alpha * (1 - alpha))
+    error = (leaky_clip(image + up) - truth).abs() * weight
+    return error.sum() / (weight.sum() * 3 + 1)
+
+
+def composition_loss(alpha: Tensor, truth: Tensor, foreground: Tensor) -> Tensor:
+    """L1 between both composites over a background that contrasts with the foreground."""
+    back = (foreground.mean((2, 3), keepdim=True) < 0.5).float()
+    return ((alpha - truth) * (foreground - back)).abs().mean()
+
+
+def finite(loss: Tensor) -> Tensor:
+    if not torch.isfinite(loss):
+        raise FloatingPointError("the loss is no longer a number: lower the learning rate")
+    return loss

@@ -1,0 +1,35 @@
+"""MRN, matting refinement: large picture and unified mask to alpha and foreground."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .layers import Conv, Merge, stack
+
+
+class MRN(nn.Module):
+    """(N, 3, 4h, 4w) RGB and (N, 1, h, w) mask to logits and a residual.
+
+    Returns alpha logits (N, 1, 4h, 4w) and the foreground residual R
+    (N, 3, h, w); F = clip(I + enlarge(R)), as in BackgroundMattingV2. The work
+    is done on the mask's own grid: 4x4 pixels enter as channels and 4x4 values
+    of alpha leave as channels, so that full size costs two moves of memory.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch = Conv(3, 24, kernel=4, stride=4)
+        self.mask = nn.Conv2d(1, 24, 3, padding=1)
+        self.s8 = nn.Sequential(Conv(24, 32, stride=2), stack(32, 1))
+        self.s16 = nn.Sequential(Conv(32, 48, stride=2), stack(48, 1))
+        self.up8 = Merge(48, 32, 32)
+        self.up4 = Merge(32, 24, 24)
+        self.alpha = nn.Conv2d(24, 16, 1)
+        self.residual = nn.Conv2d(24, 3, 1)
+
+    def forward(self, image: Tensor, unified: Tensor) -> tuple[Tensor, Tensor]:
+        s4 = self.patch(image) + self.mask(unified)
+        s8 = self.s8(s4)
+        fine = self.up4(self.up8(self.s16(s8), s8), s4)
+        return F.pixel_shuffle(self.alpha(fine), 4), self.residual(fine)

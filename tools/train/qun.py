@@ -1,0 +1,34 @@
+"""QUN, quality unification: picture and coarse mask to a mask of one standard."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from .layers import Conv, Merge, cat, enlarge, stack
+
+
+class QUN(nn.Module):
+    """(N, 3, h, w) RGB and (N, 1, h, w) coarse mask to (N, 1, h, w) logits.
+
+    Closes holes, takes off what sticks to the person, moves a shifted outline
+    onto the edge; still coarser than the picture by two.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.s2 = Conv(4, 16, stride=2)
+        self.s4 = nn.Sequential(Conv(16, 32, stride=2), stack(32, 1))
+        self.s8 = nn.Sequential(Conv(32, 48, stride=2), stack(48, 2))
+        self.s16 = nn.Sequential(Conv(48, 64, stride=2), stack(64, 2))
+        self.up8 = Merge(64, 48, 32)
+        self.up4 = Merge(32, 32, 24)
+        self.up2 = Merge(24, 16, 16)
+        self.head = nn.Conv2d(16, 1, 3, padding=1)
+
+    def forward(self, image: Tensor, coarse: Tensor) -> Tensor:
+        s2 = self.s2(cat(image, coarse))
+        s4 = self.s4(s2)
+        s8 = self.s8(s4)
+        s16 = self.s16(s8)
+        u2 = self.up2(self.up4(self.up8(s16, s8), s4), s2)
+        return enlarge(self.head(u2), 2)

@@ -1,0 +1,124 @@
+"""A store of training frames with what the teacher makes of them, computed once.
+
+Each shard holds frames at 256x160 with alpha, and the teacher's recurrent
+feature maps at 1/8 (`r3`) and 1/16 (`r4`) of its 256x144 picture: the student's
+decoder is made to predict them, which teaches it more per frame than the
+matte alone. Clips are stored in order with the recurrent teacher's mattes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from multiprocessing import Process
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from .data import Frames, Photos
+
+WIDTH, HEIGHT = 256, 160
+SHARD = 500
+KEYS = ("image", "alpha", "r3", "r4")
+TEACHER = "rivals/rvm_144x256.onnx"
+RECURRENT = {"r1": (72, 128, 16), "r2": (36, 64, 20), "r3": (18, 32, 40), "r4": (9, 16, 64)}
+
+
+class Teacher:
+    """Robust Video Matting at 256x144: RGB uint8 frames to matte and features."""
+
+    def __init__(self, data: Path, threads: int = 1) -> None:
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        self.session = ort.InferenceSession(
+            str(data / TEACHER), options, providers=["CPUExecutionProvider"]
+        )
+        self.reset()
+
+    def reset(self) -> None:
+        self.state = {f"{k}i": np.zeros((1, *s), np.float32) for k, s in RECURRENT.items()}
+
+    def __call__(self, image: Any) -> dict[str, Any]:
+        src = cv2.resize(image, (256, 144), interpolation=cv2.INTER_AREA)
+        feeds = {"src": src[None].astype(np.float32) / 255, **self.state}
+        names = [o.name for o in self.session.get_outputs()]
+        out = dict(zip(names, self.session.run(names, feeds), strict=True))
+        self.state = {f"{k}i": out[f"{k}o"] for k in RECURRENT}
+        return out
+
+
+def save_rows(path: Path, keys: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+    columns = [np.stack(column) for column in zip(*rows, strict=True)]
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
+        np.savez(file, **dict(zip(keys, columns, strict=True)))
+    os.replace(part, path)
+
+
+def features(out: dict[str, Any]) -> tuple[Any, Any]:
+    return tuple(out[k][0].transpose(2, 0, 1).astype(np.float16) for k in ("r3o", "r4o"))  # type: ignore[return-value]
+
+
+def in_parallel(
+    photos: Photos, names: list[str], make: Callable[[Photos, Frames, list[str]], None]
+) -> None:
+    """Makes the shards that are missing in two processes."""
+    missing = [name for name in names if not (photos.work / name).exists()]
+    if not missing:
+        return
+    frames = Frames(photos.people(), photos.rooms(), 0)
+    jobs = [Process(target=make, args=(photos, frames, missing[i::2])) for i in range(2)]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join()
+    if any(job.exitcode for job in jobs):
+        raise SystemExit("a process that made training frames failed: see above")
+
+
+def stills(photos: Photos, frames: Frames, names: list[str]) -> None:
+    teacher = Teacher(photos.data)
+    cv2.setNumThreads(1)
+    for name in names:
+        frames.rng = np.random.default_rng(int(name[5:9]))
+        rows: list[tuple[Any, ...]] = []
+        for _ in range(SHARD):
+            image, alpha, _ = frames.make(WIDTH, HEIGHT)
+            teacher.reset()
+            rows.append((image, alpha, *features(teacher(image))))
+        save_rows(photos.work / name, KEYS, rows)
+        print(name, flush=True)
+
+
+def clips(data: Path, work: Path) -> None:
+    teacher = Teacher(data, threads=2)
+    for source in sorted((data / "clips").iterdir()):
+        path = work / f"clip_{source.stem}.npz"
+        if path.exists():
+            continue
+        reader, rows = cv2.VideoCapture(str(source)), []
+        teacher.reset()
+        while True:
+            more, frame = reader.read()
+            if not more or len(rows) == 300:
+                break
+            image = cv2.resize(
+                frame[..., ::-1].copy(), (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA
+            )
+            out = teacher(image)
+            alpha = cv2.resize((out["pha"][0, ..., 0] * 255).astype(np.uint8), (WIDTH, HEIGHT))
+            rows.append((image, alpha, *features(out)))
+        save_rows(path, KEYS, rows)
+        print(path.name, len(rows), flush=True)
+
+
+def build(photos: Photos, count: int) -> None:
+    """Fills the store with `count` stills and all clips; shards that exist stay."""
+    names = [f"still{shard:04d}.npz" for shard in range(count // SHARD)]
+    in_parallel(photos, names, stills)
+    clips(photos.data, photos.work)
