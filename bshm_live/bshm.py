@@ -1,0 +1,96 @@
+"""BSHM: MPN ▸ QUN ▸ MRN (Liu et al., CVPR 2020, arXiv 2004.04955).
+
+A coarse mask of the person, made one quality, refined to alpha and foreground.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+
+import numpy as np
+
+from .errors import EngineError
+from .preprocess import Preprocessor, colour_image, hint_tensor
+from .types import Alpha, Engine, Matte, Picture, Tensor
+
+Clock = Callable[[str], None]
+
+
+def predict_mask(mpn: Engine, image: Tensor, hint: Tensor) -> Tensor:
+    """MPN: (1, 3, h, w) RGB and (1, 1, h, w) hint to the coarse mask (1, 1, h, w)."""
+    return mpn.run({"image": image, "hint": hint})["coarse"]
+
+
+def unify(qun: Engine, image: Tensor, coarse: Tensor) -> Tensor:
+    """QUN: (1, 3, h, w) RGB and the coarse mask to the unified mask (1, 1, h, w)."""
+    return qun.run({"image": image, "coarse": coarse})["unified"]
+
+
+def refine(mrn: Engine, image: Tensor, unified: Tensor) -> tuple[Tensor, Tensor]:
+    """MRN: (1, 3, 4h, 4w) RGB and unified mask to alpha and foreground residual.
+
+    alpha (1, 1, 4h, 4w) in [0, 1]; residual (1, 3, h, w) RGB in [-1, 1].
+    """
+    out = mrn.run({"image": image, "unified": unified})
+    return out["alpha"], out["residual"]
+
+
+class Bshm:
+    """The three networks of one preset, called in order.
+
+    Owns its engines. `matte` takes any picture size and returns arrays that are
+    its caller's to keep. Raises EngineError, also for a matte that cannot be one.
+    """
+
+    def __init__(self, mpn: Engine, qun: Engine, mrn: Engine) -> None:
+        self.mpn, self.qun, self.mrn = mpn, qun, mrn
+        self.low = mpn.inputs["image"][2:]
+        self.high = mrn.inputs["image"][2:]
+        self._prepare = Preprocessor(self.low, self.high)
+
+    def matte(
+        self, picture: Picture, hint: Alpha | None = None, clock: Clock = lambda stage: None
+    ) -> Matte:
+        """Matte of one BGR picture; `hint` is the last matte, a box or a scribble.
+
+        `clock` is told the name of each stage when it is done.
+        """
+        low, high, large = self._prepare(picture)
+        given = hint_tensor(hint, self.low)
+        clock("preprocess")
+        coarse = predict_mask(self.mpn, low, given).copy()
+        clock("mpn")
+        unified = unify(self.qun, low, coarse).copy()
+        clock("qun")
+        alpha, residual = refine(self.mrn, high, unified)
+        matte = Matte(
+            alpha[0, 0].copy(), colour_image(residual), unified[0, 0], coarse[0, 0], large
+        )
+        clock("mrn")
+        check(matte)
+        return matte
+
+    def close(self) -> None:
+        for engine in (self.mpn, self.qun, self.mrn):
+            engine.close()
+
+    def __enter__(self) -> Bshm:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, e: BaseException | None, t: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def check(matte: Matte) -> None:
+    """Raises EngineError unless every value is a number in its range.
+
+    The sum is enough to see a NaN or an infinity anywhere: both survive it.
+    """
+    parts = (matte.alpha, matte.residual, matte.unified, matte.coarse)
+    if not all(np.isfinite(part.sum()) for part in parts):
+        raise EngineError("the networks gave a matte that is not a number: run engines verify")
+    if matte.alpha.min() < -0.01 or matte.alpha.max() > 1.01:
+        raise EngineError("the networks gave a matte out of range: run engines verify")

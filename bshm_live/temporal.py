@@ -1,0 +1,75 @@
+"""Steadies the matte over time; the only state between frames."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from .preprocess import resized
+from .types import Alpha, Matte, Picture
+
+# Where the matte itself moves, the new one counts alone; where it only
+# flickers, mostly the old one. A gate on the picture's motion is fooled by
+# smooth and textureless movers.
+REST_WEIGHT = 0.3
+CHANGE_NONE = 0.03
+CHANGE_FULL = 0.15
+GATE_GRID = 4  # the gate is computed on a grid this much coarser
+GATE_BLUR = 3
+CUT_SIZE = (32, 18)
+CUT_LEVEL = 45.0  # mean difference, of 255, between one frame and the next
+
+
+class Steadier:
+    """One per session: gives MPN its hint and filters what comes back."""
+
+    def __init__(self, *, smooth: bool = True) -> None:
+        self.smooth = smooth
+        self._last: Matte | None = None
+        self._glance: Picture | None = None
+
+    def hint(self, picture: Picture) -> Alpha | None:
+        """The last matte (low size), or None at the start and after a cut."""
+        glance = resized(picture[::4, ::4], CUT_SIZE)
+        if (
+            self._glance is not None
+            and cv2.norm(glance, self._glance, cv2.NORM_L1) > CUT_LEVEL * glance.size
+        ):
+            self._last = None
+        self._glance = glance
+        return None if self._last is None else low_alpha(self._last)
+
+    def steady(self, matte: Matte) -> Matte:
+        """The matte with its flicker taken out, without lag where it moves."""
+        if self.smooth and self._last is not None:
+            matte = replace(matte, alpha=gated(matte.alpha, self._last.alpha))
+        self._last = matte
+        return matte
+
+    def reset(self) -> None:
+        """Forget: the next frame has nothing to do with the last."""
+        self._last = None
+
+
+def low_alpha(matte: Matte) -> Alpha:
+    height, width = matte.unified.shape
+    return cv2.resize(matte.alpha, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def gated(alpha: Alpha, last: Alpha) -> Alpha:
+    """last + w (alpha - last), w = 0.3 + 0.7 clip((d - 0.03) / 0.12, 0, 1).
+
+    d is the mean change of the matte around a pixel. Both (H, W) in [0, 1].
+    """
+    height, width = alpha.shape
+    change = alpha - last
+    grid = (max(1, width // GATE_GRID), max(1, height // GATE_GRID))
+    d = cv2.resize(np.abs(change), grid, interpolation=cv2.INTER_AREA)
+    d = cv2.blur(d, (GATE_BLUR, GATE_BLUR))
+    gate = np.clip((d - CHANGE_NONE) / (CHANGE_FULL - CHANGE_NONE), 0, 1)
+    weight = cv2.resize(REST_WEIGHT + (1 - REST_WEIGHT) * gate, (width, height))
+    change *= weight
+    change += last
+    return change

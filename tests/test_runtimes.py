@@ -1,0 +1,58 @@
+"""Every installed runtime computes the toy networks as their formulas say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import TOY, fake_networks, portrait
+
+from bshm_live.bshm import Bshm
+from bshm_live.errors import EngineError
+from bshm_live.manifest import load_manifest
+from bshm_live.runtimes import MODULES, available, get_runtime, load_bshm
+from bshm_live.runtimes.onnxruntime import OnnxRuntimeEngine
+
+BOUND = 1e-5  # float32 sums in another order
+
+
+@pytest.mark.parametrize("name", list(MODULES))
+def test_a_runtime_agrees_with_the_formulas(name: str) -> None:
+    if name not in available():
+        pytest.skip(f"{name} is not installed")
+    picture = portrait().picture
+    with load_bshm("balanced", get_runtime(name), manifest=load_manifest(TOY)) as bshm:
+        first = bshm.matte(picture)
+        second = bshm.matte(255 - picture, hint=first.alpha)
+    twin = Bshm(*fake_networks())
+    for matte, right in ((first, twin.matte(picture)), (second, None)):
+        right = right or twin.matte(255 - picture, hint=first.alpha)
+        for part in ("coarse", "unified", "alpha", "residual"):
+            assert np.abs(getattr(matte, part) - getattr(right, part)).max() < BOUND
+
+
+def test_auto_takes_what_is_there_and_says_what_it_is() -> None:
+    assert get_runtime("auto").name == available()[0]
+    assert "CPU" in get_runtime("auto").description
+
+
+def test_a_wrong_file_is_one_line(tmp_path: Path) -> None:
+    wrong = tmp_path / "mpn.onnx"
+    wrong.write_bytes(b"not a network")
+    for name in available():
+        with pytest.raises(EngineError, match=r"mpn\.onnx is not a network") as error:
+            get_runtime(name).load(wrong, 1)
+        assert "\n" not in str(error.value)
+
+
+def test_another_network_under_the_right_name_is_refused(tmp_path: Path) -> None:
+    engine = OnnxRuntimeEngine(TOY / "balanced" / "mpn.onnx")
+    with pytest.raises(EngineError, match="ONNX Runtime failed"):
+        engine.run({"image": np.zeros((1, 3, 8, 8), np.float32)})
+
+
+def test_a_missing_runtime_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bshm_live.runtimes.find_spec", lambda module: None)
+    with pytest.raises(EngineError, match="pip install"):
+        get_runtime("openvino")
