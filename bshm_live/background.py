@@ -1,0 +1,167 @@
+"""What stands behind the person: each background gives a picture for a frame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from .errors import SettingsError
+from .settings import BackgroundSpec
+from .types import Frame, Matte, Picture, Size
+
+BLUR_GRID = 4  # the blur is computed on a picture this much smaller
+BLUR_HEIGHT = 720  # the height for which a blur radius is given
+CLOCK_SLACK = 0.05  # of a frame: files round a frame's time to a millisecond
+DARK = 24  # level of the card that stands in for a blur without a matte
+
+
+class Background(Protocol):
+    """A picture (H, W, 3) of the output's size; the caller does not write into it.
+
+    `matte` is None where the frame has no valid one.
+    """
+
+    def __call__(self, frame: Frame, matte: Matte | None) -> Picture: ...
+
+
+def open_background(spec: BackgroundSpec, size: Size) -> Background:
+    """The background that was asked for, at the output's size. Raises SettingsError."""
+    if spec.kind == "picture":
+        assert spec.path is not None
+        return Fixed(cover(read_picture(spec.path), size))
+    if spec.kind == "video":
+        assert spec.path is not None
+        return VideoLoop(spec.path, size)
+    if spec.kind == "blur":
+        return Blur(spec.radius, size)
+    return Fixed(plain(spec.colour, size))
+
+
+class Fixed:
+    """The same picture behind every frame."""
+
+    def __init__(self, picture: Picture) -> None:
+        self._picture = picture
+
+    def __call__(self, frame: Frame, matte: Matte | None) -> Picture:
+        return self._picture
+
+
+class Blur:
+    """The frame's own room, out of focus, without the person in it.
+
+    Normalised convolution (Knutsson and Westin, CVPR 1993): blur(w B) / blur(w)
+    of the room's own colour B, w = (1 - a)², so that the person does not bleed into it.
+    """
+
+    def __init__(self, radius: int, size: Size) -> None:
+        width, height = size
+        self._size = size
+        self._small = (max(2, width // BLUR_GRID), max(2, height // BLUR_GRID))
+        self._sigma = max(0.6, radius * height / BLUR_HEIGHT / BLUR_GRID / 2)
+        self._card = plain((DARK, DARK, DARK), size)
+
+    def __call__(self, frame: Frame, matte: Matte | None) -> Picture:
+        if matte is None:
+            return self._card
+        small = cv2.resize(frame.image, self._small, interpolation=cv2.INTER_AREA)
+        alpha = cv2.resize(matte.alpha, self._small, interpolation=cv2.INTER_AREA)
+        residual = cv2.resize(matte.residual, self._small, interpolation=cv2.INTER_LINEAR)
+        # I = a F + (1 - a) B and F = I + residual, so that hair leaves no tint in the room:
+        share = (1 - alpha)[..., None]  # (1 - a) B = (1 - a) I - a residual
+        seen = np.clip(share * small - (255 * alpha)[..., None] * residual, 0, 255 * share)
+        # Once more by 1 - a: what is nearly all person says little of the room.
+        room = np.square(1 - alpha)
+        seen *= share
+        soft = gaussian(room, self._sigma)
+        mixed = gaussian(seen, self._sigma)
+        mean = seen.sum((0, 1)) / max(float(room.sum()), 1e-3)
+        # Deep inside the person no room is near: the mean of all of it stands in.
+        mixed = (mixed + 1e-3 * mean) / (soft + 1e-3)[..., None]
+        blurred = cv2.convertScaleAbs(mixed)
+        return cv2.resize(blurred, self._size, interpolation=cv2.INTER_LINEAR)
+
+
+def gaussian(x: np.ndarray, sigma: float) -> np.ndarray:
+    """Gaussian blur as three boxes: its cost does not grow with sigma."""
+    side = int(np.sqrt(4 * sigma * sigma + 1)) // 2 * 2 + 1
+    for _ in range(3):
+        x = cv2.blur(x, (side, side), borderType=cv2.BORDER_REFLECT_101)
+    return x
+
+
+class VideoLoop:
+    """A video that starts again at its end, shown at its own rate."""
+
+    def __init__(self, path: Path, size: Size) -> None:
+        self._path, self._size = path, size
+        self._reader = self._open()
+        self._fps = self._reader.get(cv2.CAP_PROP_FPS) or 25.0
+        self._shown = -1  # number of the frame in `_picture`, counted through all rounds
+        self._picture = self._next()
+
+    def __call__(self, frame: Frame, matte: Matte | None) -> Picture:
+        due = int(frame.time * self._fps + CLOCK_SLACK)
+        if due - self._shown > self._fps:  # far behind, as after a pause: do not race
+            self._shown = due - 1
+        while self._shown < due:
+            self._picture = self._next()
+        return self._picture
+
+    def _open(self) -> cv2.VideoCapture:
+        reader = cv2.VideoCapture(str(self._path))
+        if not reader.isOpened():
+            raise SettingsError(f"--bg {self._path}: not a video that can be read; try another")
+        return reader
+
+    def _next(self) -> Picture:
+        more, picture = self._reader.read()
+        if not more:
+            self._reader.release()
+            self._reader = self._open()
+            more, picture = self._reader.read()
+            if not more:
+                raise SettingsError(f"--bg {self._path}: a video without frames; try another")
+        self._shown += 1
+        return cover(picture, self._size)
+
+
+def read_picture(path: Path) -> Picture:
+    """BGR picture, turned upright by its EXIF orientation. Raises SettingsError."""
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise SettingsError(f"--bg {path}: not a picture that can be read; try a JPEG or PNG")
+    return picture
+
+
+def cover(picture: Picture, size: Size) -> Picture:
+    """Scaled to fill `size` (width, height) and cut to it around the middle."""
+    width, height = size
+    h, w = picture.shape[:2]
+    scale = max(width / w, height / h)
+    # Cut before it is scaled: a long, thin picture would become enormous.
+    cut_w, cut_h = max(1, min(w, round(width / scale))), max(1, min(h, round(height / scale)))
+    x, y = (w - cut_w) // 2, (h - cut_h) // 2
+    part = picture[y : y + cut_h, x : x + cut_w]
+    if (cut_w, cut_h) != size:
+        way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        part = cv2.resize(part, size, interpolation=way)
+    return np.ascontiguousarray(part)
+
+
+def plain(colour: tuple[int, int, int], size: Size) -> Picture:
+    """One (B, G, R) colour."""
+    return np.full((size[1], size[0], 3), colour, np.uint8)
+
+
+def studio(size: Size) -> Picture:
+    """A drawn background: a dusky wall with a pool of warm light."""
+    width, height = size
+    x = np.linspace(-1, 1, width, dtype=np.float32)[None]
+    y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
+    glow = np.exp(-1.6 * ((x - 0.35) ** 2 + (y + 0.25) ** 2))[..., None]
+    dusk, lamp = np.array([92, 58, 46], np.float32), np.array([112, 168, 226], np.float32)
+    return (dusk * (1 - glow) + lamp * glow).astype(np.uint8)

@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bshm_live.background import Blur, VideoLoop, cover, open_background, plain
+from bshm_live.errors import SettingsError
+from bshm_live.settings import BackgroundSpec, parse_background
+from bshm_live.types import Frame, Matte
+
+
+def frame(image: np.ndarray, time: float = 0.0) -> Frame:
+    return Frame(image, 0, time)
+
+
+def matte(alpha: np.ndarray) -> Matte:
+    h, w = alpha.shape
+    low = np.zeros((h // 4, w // 4), np.float32)
+    guide = np.zeros((h, w, 3), np.uint8)
+    return Matte(alpha.astype(np.float32), np.zeros((*low.shape, 3), np.float32), low, low, guide)
+
+
+# --- cover ------------------------------------------------------------------------------------
+
+sides = st.integers(2, 300)
+
+
+@given(sides, sides, sides, sides)
+@settings(max_examples=100, deadline=None)
+def test_cover_fills_keeps_the_middle_and_does_not_stretch(
+    w: int, h: int, width: int, height: int
+) -> None:
+    """Blue grows by 1 a pixel to the right, green downwards; float64 says what must be where."""
+    y, x = np.mgrid[:h, :w].astype(np.float32)
+    scale = max(width / w, height / h)
+    ramps = np.dstack([x, y]) * (240 / max(w, h))  # same slope both ways
+    picture = np.dstack([np.rint(ramps), np.zeros((h, w))]).astype(np.uint8)
+    out = cover(picture, (width, height)).astype(np.float64)
+    assert out.shape == (height, width, 3)
+    level = 240 / max(w, h)
+    for channel, (length, old, new) in enumerate(((width, w, width), (height, h, height))):
+        place = (np.arange(length) + 0.5 - new / 2) / scale + old / 2 - 0.5
+        seen = out[height // 2, :, channel] if channel == 0 else out[:, width // 2, channel]
+        inside = (place > 1) & (place < old - 2)  # away from repeated edges
+        # cut to whole pixels: half of one at each side, and as much of the scale
+        assert (np.abs(seen - place * level)[inside] <= 1.1 * level + 1.5).all()
+
+
+def test_cover_copies_what_fits() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (90, 160, 3), np.uint8)
+    assert np.array_equal(cover(picture, (160, 90)), picture)
+    wide = cover(picture, (120, 90))
+    assert np.array_equal(wide, picture[:, 20:140])
+    assert wide.flags.c_contiguous
+
+
+def test_a_long_thin_picture_covers_without_growing_enormous() -> None:
+    line = np.full((4000, 2, 3), 77, np.uint8)
+    assert (cover(line, (1920, 1080)) == 77).all()
+
+
+# --- what was asked for -----------------------------------------------------------------------
+
+
+def test_colour_and_none() -> None:
+    green = open_background(parse_background("#00b140"), (6, 4))(
+        frame(plain((0, 0, 0), (6, 4))), None
+    )
+    assert green.shape == (4, 6, 3)
+    assert (green == (0x40, 0xB1, 0x00)).all()
+    nothing = open_background(BackgroundSpec("none"), (6, 4))
+    assert not nothing(frame(plain((9, 9, 9), (6, 4))), None).any()
+
+
+def test_a_picture_stands_upright_and_covers(tmp_path: Path) -> None:
+    picture = np.zeros((20, 40, 3), np.uint8)
+    picture[:, 20:] = (10, 200, 30)
+    cv2.imwrite(str(tmp_path / "room.png"), picture)
+    background = open_background(parse_background(str(tmp_path / "room.png")), (80, 40))
+    out = background(frame(picture), None)
+    assert (out[:, 45:] == (10, 200, 30)).all()
+    assert not out[:, :35].any()
+
+
+def test_what_is_no_picture_or_video_is_named(tmp_path: Path) -> None:
+    for name in ("bad.png", "bad.mp4"):
+        file = tmp_path / name
+        file.write_bytes(b"neither")
+        with pytest.raises(SettingsError, match=name):
+            open_background(parse_background(str(file)), (8, 8))
+
+
+# --- blur -------------------------------------------------------------------------------------
+
+
+def test_blur_shows_no_person_without_a_matte() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
+    card = Blur(25, (96, 64))(frame(image), None)
+    assert card.shape == image.shape
+    assert (card == card[0, 0]).all()
+
+
+RESIDUAL = np.array([0.1, -0.2, 0.05])  # B, G, R
+
+
+def bilinear_times_4(x: np.ndarray) -> np.ndarray:
+    """Along the first axis, pixel centres at half, edges repeated; float64."""
+    place = np.clip((np.arange(4 * len(x)) + 0.5) / 4 - 0.5, 0, len(x) - 1)
+    below = np.minimum(place.astype(int), len(x) - 2)
+    share = (place - below)[:, None, None]
+    return x[below] * (1 - share) + x[below + 1] * share
+
+
+def blur_twin(image: np.ndarray, alpha: np.ndarray, sigma: float) -> np.ndarray:
+    """Normalised convolution with three boxes in float64, without OpenCV; at a quarter size.
+
+    The foreground's residual is RESIDUAL everywhere.
+    """
+    h, w = alpha.shape[0] // 4, alpha.shape[1] // 4
+    small = np.rint(image.astype(np.float64).reshape(h, 4, w, 4, 3).mean((1, 3)))
+    a = alpha.astype(np.float64).reshape(h, 4, w, 4).mean((1, 3))
+    room = ((1 - a) ** 2)[..., None]
+    side = int(np.sqrt(4 * sigma**2 + 1)) // 2 * 2 + 1
+
+    def boxes(x: np.ndarray) -> np.ndarray:
+        for axis in (0, 1) * 3:
+            pad = [(side // 2,) * 2 if i == axis else (0, 0) for i in range(3)]
+            wide = np.pad(x, pad, mode="reflect")
+            x = sum(np.take(wide, range(i, i + x.shape[axis]), axis) for i in range(side)) / side
+        return x
+
+    share, tint = 1 - a[..., None], 255 * a[..., None] * RESIDUAL
+    seen = np.clip(share * small - tint, 0, 255 * share) * share
+    mean = seen.sum((0, 1)) / room.sum()
+    return (boxes(seen) + 1e-3 * mean) / (boxes(room) + 1e-3)
+
+
+def test_blur_is_its_formula() -> None:
+    rng = np.random.default_rng(0)
+    image = np.kron(rng.integers(0, 256, (9, 16, 3)), np.ones((20, 20, 1))).astype(np.uint8)
+    height, width = image.shape[:2]
+    y, x = np.mgrid[:height, :width]
+    alpha = np.clip((50 - np.hypot(x - 170, y - 100)) / 12 + 0.5, 0, 1)
+    says = matte(alpha)
+    says.residual[:] = RESIDUAL
+    out = Blur(40, (width, height))(frame(image), says)
+    twin = blur_twin(image, alpha, 40 * height / 720 / 4 / 2)
+    large = bilinear_times_4(bilinear_times_4(twin).swapaxes(0, 1)).swapaxes(0, 1)
+    assert np.abs(out - large).max() <= 1.5  # rounded at the small size and at the large
+
+
+@pytest.mark.parametrize("radius", [1, 25, 200])
+@pytest.mark.parametrize("soft", [1, 8, 24])
+def test_no_red_of_the_subject_in_the_blur(radius: int, soft: int) -> None:
+    height, width = 180, 320
+    y, x = np.mgrid[:height, :width]
+    alpha = np.clip((60 - np.hypot(x - 150, y - 90)) / soft + 0.5, 0, 1)[..., None]
+    picture = np.rint(alpha * (20, 20, 250) + (1 - alpha) * 128).astype(np.uint8)
+    says = matte(alpha[..., 0])
+    foreground = np.array([20, 20, 250]) - picture.astype(np.float32)
+    says.residual[:] = cv2.resize(foreground / 255, (width // 4, height // 4), None, 0, 0, 3)
+    out = Blur(radius, (width, height))(frame(picture), says).astype(int)
+    red = out[..., 2] - out[..., 0]
+    # Where the subject does not hide it: what is behind a soft edge shows through.
+    seen = red * (1 - alpha[..., 0])
+    assert seen.max() <= 13  # of 230
+    assert seen[alpha[..., 0] == 0].mean() <= 1.5
+
+
+def test_blur_leaves_a_plain_room_plain() -> None:
+    room = plain((90, 120, 150), (96, 64))
+    for alpha in (np.zeros((64, 96)), np.ones((64, 96)) * 0.5):
+        out = Blur(25, (96, 64))(frame(room), matte(alpha))
+        assert np.abs(out.astype(int) - (90, 120, 150)).max() <= 1
+
+
+def test_blur_of_nothing_but_person_is_finite() -> None:
+    out = Blur(25, (96, 64))(frame(plain((1, 2, 250), (96, 64))), matte(np.ones((64, 96))))
+    assert not out.any()
+
+
+# --- video loop -------------------------------------------------------------------------------
+
+COUNT = 10  # frames of the clip, each of its own grey
+
+
+def clip(path: Path, fps: int) -> Path:
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("ffv1", rate=fps)
+        stream.width, stream.height, stream.pix_fmt = 32, 24, "gray"
+        for number in range(COUNT):
+            grey = np.full((24, 32), 20 * number + 10, np.uint8)
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="gray")))
+        file.mux(stream.encode())
+    return path
+
+
+def shown(loop: VideoLoop, times: list[float]) -> list[int]:
+    """The number of the clip's frame that is shown at each time."""
+    picture = plain((0, 0, 0), (32, 24))
+    return [round((int(loop(frame(picture, t), None)[12, 16, 0]) - 10) / 20) for t in times]
+
+
+@pytest.mark.parametrize("fps", [10, 24, 25, 30])
+@pytest.mark.parametrize("digits", [3, 9])
+def test_a_video_repeats_without_a_hitch(tmp_path: Path, fps: int, digits: int) -> None:
+    """Every frame once, in order, through several rounds, times rounded to `digits`."""
+    loop = VideoLoop(clip(tmp_path / "loop.mkv", fps), (32, 24))
+    times = [round(number / fps, digits) for number in range(75)]
+    assert shown(loop, times) == [number % COUNT for number in range(75)]
+
+
+def test_a_video_keeps_its_own_pace(tmp_path: Path) -> None:
+    path = clip(tmp_path / "loop.mkv", 20)
+    slower = shown(VideoLoop(path, (32, 24)), [n / 10 for n in range(12)])
+    faster = shown(VideoLoop(path, (32, 24)), [n / 40 for n in range(40)])
+    assert slower == [2 * n % COUNT for n in range(12)]
+    assert faster == [n // 2 % COUNT for n in range(40)]
+
+
+def test_after_a_pause_a_video_goes_on_and_does_not_race(tmp_path: Path) -> None:
+    loop = VideoLoop(clip(tmp_path / "loop.mkv", 20), (32, 24))
+    assert shown(loop, [0.0, 0.05, 60.0, 60.05]) == [0, 1, 2, 3]
+
+
+def test_a_video_is_cut_to_the_output_s_size(tmp_path: Path) -> None:
+    loop = VideoLoop(clip(tmp_path / "loop.mkv", 20), (64, 20))
+    assert loop(frame(plain((0, 0, 0), (64, 20))), None).shape == (20, 64, 3)
