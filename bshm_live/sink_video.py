@@ -1,0 +1,248 @@
+"""A video file as a sink: it appears under its name only when it is whole."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+
+from .errors import SinkError
+from .sink_sound import Sound, open_sound
+from .types import Shot, Size
+
+if TYPE_CHECKING:
+    from av.container import OutputContainer
+    from av.video.stream import VideoStream
+
+    from .types import Picture
+
+Layer = Literal["composite", "alpha", "foreground"]
+SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
+TICKS = 90_000  # a second on the file's clock
+TICKS_APART = TICKS // 1000  # Matroska knows milliseconds only: frames must differ by one
+BT709 = 1  # matrix, primaries and transfer all have this number
+
+
+@dataclass(frozen=True)
+class Codec:
+    """An encoder, its pixel format and options, and the numpy format it is fed."""
+
+    name: str
+    pixels: str
+    fed: Literal["bgr24", "bgra", "gray"] = "bgr24"
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+VP9_SPEED = {"b": "0", "deadline": "good", "cpu-used": "5", "row-mt": "1"}
+H264 = Codec("libx264", "yuv420p", options={"crf": "18", "preset": "veryfast"})
+VP9 = Codec("libvpx-vp9", "yuv420p", options=VP9_SPEED | {"crf": "24"})
+LOSSLESS_GREY = Codec("ffv1", "gray", "gray", {"level": "3", "slicecrc": "1"})
+TRANSPARENT = {
+    # Alternate reference frames would tear alpha and colour apart.
+    ".webm": Codec(
+        "libvpx-vp9", "yuva420p", "bgra", VP9_SPEED | {"crf": "24", "auto-alt-ref": "0"}
+    ),
+    ".mov": Codec("prores_ks", "yuva444p10le", "bgra", {"profile": "4444", "vendor": "apl0"}),
+}
+
+
+def choose_codec(suffix: str, layer: Layer, transparent: bool) -> Codec:
+    """The codec for a file ending in `suffix` (lower case, with its dot)."""
+    if transparent and layer == "composite" and suffix in TRANSPARENT:
+        return TRANSPARENT[suffix]
+    if layer == "alpha" and suffix == ".mkv":
+        return LOSSLESS_GREY
+    return VP9 if suffix == ".webm" else H264
+
+
+class VideoWriter:
+    """Writes one layer of every shot to a file, each at its own Shot.time.
+
+    Written beside `path` under a hidden name and renamed by close(ok=True).
+    `transparent` stores foreground and alpha (straight) in .webm (VP9) and .mov
+    (ProRes 4444) and changes nothing elsewhere. `audio_from` is the file whose
+    sound is kept; what is lost of it is said in `notes`. Raises SinkError.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        size: Size,
+        fps: float,
+        layer: Layer = "composite",
+        *,
+        audio_from: Path | None = None,
+        transparent: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        self.notes: list[str] = []
+        _check_path(self.path)
+        self._layer: Layer = layer
+        self._codec = choose_codec(self.path.suffix.lower(), layer, transparent)
+        self.needs_foreground = layer == "foreground" or self._codec.fed == "bgra"
+        self._size = size
+        self._scratch = _scratch(size, self._codec, layer)
+        self._start = 0.0  # seconds on the file's clock at which Shot.time is 0
+        self._last_ticks: int | None = None
+        self._part = self.path.with_name(f".{self.path.stem}.part{self.path.suffix}")
+        self._sound: Sound | None = None
+        self._container: OutputContainer | None = None
+        try:
+            self._container = _open(self._part)
+            self._stream = _add_stream(self._container, self._codec, size, fps)
+            if audio_from is not None:
+                self._sound = open_sound(audio_from, self._container, self.notes)
+            if self._sound is not None:
+                self._start = self._sound.first_picture
+            self._container.start_encoding()
+        except (av.FFmpegError, ValueError) as error:  # ValueError: PyAV without this encoder
+            self._drop()
+            raise SinkError(_why(self.path, error)) from error
+
+    def describe(self) -> str:
+        width, height = self._size
+        return f"file {self.path}: {width}x{height}, {self._layer}, {self._codec.name}"
+
+    def send(self, shot: Shot) -> None:
+        """Encodes the shot; it is not kept. Raises SinkError, and then the file is gone."""
+        if self._container is None:
+            raise SinkError(f"{self.path} is closed; open it again")
+        picture = self._picture(shot)
+        ticks = round((self._start + shot.time) * TICKS)
+        if self._last_ticks is not None:
+            ticks = max(ticks, self._last_ticks + TICKS_APART)
+        self._last_ticks = ticks
+        try:
+            frame = _encodable(picture, self._codec)
+            frame.pts, frame.time_base = ticks, Fraction(1, TICKS)
+            self._container.mux(self._stream.encode(frame))
+            if self._sound is not None:
+                self._sound.mux_until(ticks / TICKS)
+        except av.FFmpegError as error:
+            self._drop()
+            raise SinkError(_why(self.path, error)) from error
+
+    def close(self, *, ok: bool = True) -> None:
+        """Puts the whole file in its place, or with ok=False leaves no trace of it."""
+        if self._container is None:
+            return
+        if not ok or self._last_ticks is None:
+            return self._drop()
+        try:
+            self._container.mux(self._stream.encode(None))
+            if self._sound is not None:
+                self._sound.finish(self._last_ticks / TICKS)
+            self._container.close()
+            self._part.replace(self.path)
+        except (av.FFmpegError, OSError) as error:
+            self._drop()
+            raise SinkError(_why(self.path, error)) from error
+        self._container = None
+        self._close_sound()
+
+    def _picture(self, shot: Shot) -> Picture:
+        """What the codec is fed: (H, W, 3), (H, W, 4) or (H, W) uint8."""
+        if self._codec.fed == "bgra":
+            cv2.merge([*cv2.split(self._foreground(shot)), shot.alpha], self._scratch)
+            return self._scratch
+        if self._layer == "foreground":
+            return self._foreground(shot)
+        if self._layer == "composite":
+            return shot.composite
+        if self._codec.fed == "gray":
+            return shot.alpha
+        return np.asarray(cv2.cvtColor(shot.alpha, cv2.COLOR_GRAY2BGR, self._scratch), np.uint8)
+
+    def _foreground(self, shot: Shot) -> Picture:
+        """Black where alpha is 0: what was cut away must not lie in a file unseen."""
+        if shot.foreground is None:
+            raise TypeError(f"{self.path} needs Shot.foreground")
+        return np.asarray(cv2.copyTo(shot.foreground, shot.alpha), np.uint8)
+
+    def _drop(self) -> None:
+        """Closes everything and removes the part file, whatever state it is in."""
+        container, self._container = self._container, None
+        self._close_sound()
+        if container is not None:
+            # It is thrown away; the first error is the one to tell.
+            with suppress(av.FFmpegError, ValueError):
+                container.close()
+        self._part.unlink(missing_ok=True)
+
+    def _close_sound(self) -> None:
+        if self._sound is not None:
+            self._sound.close()
+            self._sound = None
+
+
+def _check_path(path: Path) -> None:
+    if path.suffix.lower() not in SUFFIXES:
+        raise SinkError(f"{path}: unknown kind of video; end the name in {' '.join(SUFFIXES)}")
+    if not path.parent.is_dir():
+        raise SinkError(f"{path}: the folder {path.parent} does not exist; make it first")
+    if path.is_dir():
+        raise SinkError(f"{path} is a folder; give a file name")
+
+
+def _scratch(size: Size, codec: Codec, layer: Layer) -> Picture:
+    """The buffer for a picture that has to be put together; empty where none has."""
+    width, height = size
+    if codec.fed == "bgra":
+        return np.empty((height, width, 4), np.uint8)
+    if layer == "alpha" and codec.fed == "bgr24":
+        return np.empty((height, width, 3), np.uint8)
+    return np.empty((0,), np.uint8)
+
+
+def _open(part: Path) -> OutputContainer:
+    mp4 = part.suffix.lower() in (".mp4", ".m4v", ".mov")
+    # The index first, so that a browser can play the file while it loads.
+    options = {"movflags": "+faststart"} if mp4 else {}
+    return av.open(f"file:{part.absolute()}", "w", options=options)
+
+
+def _add_stream(container: OutputContainer, codec: Codec, size: Size, fps: float) -> VideoStream:
+    rate = Fraction(fps).limit_denominator(1001)
+    stream = container.add_stream(codec.name, rate=rate, options=dict(codec.options))
+    assert isinstance(stream, av.VideoStream)
+    stream.width, stream.height = size
+    stream.pix_fmt = codec.pixels
+    context = stream.codec_context
+    context.time_base = Fraction(1, TICKS)
+    if codec.fed != "gray":
+        context.color_range = ColorRange.MPEG
+        context.colorspace = context.color_primaries = context.color_trc = BT709
+    return stream
+
+
+def _encodable(picture: Picture, codec: Codec) -> av.VideoFrame:
+    frame = av.VideoFrame.from_ndarray(picture, format=codec.fed)
+    if codec.fed == "gray":
+        return frame
+    frame = frame.reformat(
+        format=codec.pixels, dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+    )
+    frame.color_primaries, frame.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+    return frame
+
+
+def _why(path: Path, error: Exception) -> str:
+    """One line for a failed write, and what to try."""
+    number = getattr(error, "errno", None)
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return f"disk full writing {path}: free some space and run it again"
+    if number == errno.EFBIG:
+        return f"{path} grew too large for this disk: write to another one"
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{path} may not be written; choose a folder that is yours"
+    reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+    return f"cannot write {path} ({reason}); try another folder or .mp4"

@@ -1,0 +1,277 @@
+"""Where frames come from: a webcam (newest frame wins) or a video file (every frame)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from .errors import SourceError
+from .source_video import VideoFile
+from .types import Frame, Size
+
+if TYPE_CHECKING:
+    from .types import Picture
+
+__all__ = ["VideoFile", "Webcam", "demo_clip", "open_source"]
+
+SIZE_WANTED: Size = (1280, 720)  # width, height asked of a camera when the user names none
+FPS_WANTED = 30.0  # frames per second, likewise
+NO_FRAME_S = 5.0  # seconds without a frame after which a camera counts as dead
+MISSES = 10  # failed reads in a row; single ones are noise on the bus
+MISS_PAUSE_S = 0.05
+JOIN_S = 1.0  # a read that hangs in the driver is left to its daemon thread
+
+VIDIOC_QUERYCAP = 0x80685600  # linux/videodev2.h
+CAPABILITY_BYTES = 104
+CAPABILITIES = slice(84, 88)
+DEVICE_CAPABILITIES = slice(88, 92)
+CAN_CAPTURE = 0x1 | 0x1000  # V4L2_CAP_VIDEO_CAPTURE, _MPLANE
+HAS_DEVICE_CAPABILITIES = 0x80000000
+
+LIST = "`bshm-live devices` lists what is there"
+
+
+class Webcam:
+    """A camera's newest frame, each at most once: BGR uint8 (H, W, 3), even size.
+
+    `device` is a number or a path. Size and rate are wishes: the camera's answer
+    is in `size` and `fps`. Frame.index counts what the camera delivered, so a
+    gap is what the loop was too slow for. Raises SourceError, also when no frame
+    has come for 5 seconds.
+    """
+
+    def __init__(
+        self, device: str | int, size: Size | None = None, fps: float | None = None
+    ) -> None:
+        self._name = _device_name(device)
+        if sys.platform == "linux":
+            _check_node(self._name)
+        self._capture = _open_capture(self._name, device, size or SIZE_WANTED, fps or FPS_WANTED)
+        self._fps = self._capture.get(cv2.CAP_PROP_FPS) or fps or FPS_WANTED
+        self._format = _fourcc_name(int(self._capture.get(cv2.CAP_PROP_FOURCC)))
+        self._news = threading.Condition()
+        self._slot: tuple[Picture, int, float] | None = None
+        self._failure: str | None = None
+        self._stopped = False
+        self._thread = threading.Thread(target=self._read, name="webcam", daemon=True)
+        self._thread.start()
+        self._size = self._first_size()
+
+    @property
+    def size(self) -> Size:
+        """(width, height) of what the camera delivers, cropped to even."""
+        return self._size
+
+    @property
+    def fps(self) -> float:
+        """Frames per second that the camera promised."""
+        return self._fps
+
+    @property
+    def count(self) -> int | None:
+        return None
+
+    def describe(self) -> str:
+        width, height = self._size
+        return f"camera {self._name}: {width}x{height}, {self._fps:.4g} frames/s, {self._format}"
+
+    def __iter__(self) -> Iterator[Frame]:
+        width, height = self._size
+        first: float | None = None
+        with self._news:
+            self._slot = None  # as old as the networks took to load
+        while (news := self._next()) is not None:
+            image, index, at = news
+            first = at if first is None else first
+            yield Frame(np.ascontiguousarray(image[:height, :width]), index, at - first)
+
+    def close(self) -> None:
+        """Ends the iteration and gives the camera back."""
+        with self._news:
+            self._stopped = True
+            self._news.notify_all()
+        self._thread.join(JOIN_S)
+
+    def _first_size(self) -> Size:
+        """Waits for a frame: only pixels prove a size."""
+        try:
+            news = self._next()
+        except SourceError:
+            self.close()
+            raise
+        assert news is not None  # nobody else can have closed it yet
+        height, width = news[0].shape[:2]
+        return width // 2 * 2, height // 2 * 2
+
+    def _next(self) -> tuple[Picture, int, float] | None:
+        """Picture, index and time of a frame not seen before; None once closed."""
+        with self._news:
+            self._news.wait_for(
+                lambda: self._slot or self._failure or self._stopped, timeout=NO_FRAME_S
+            )
+            if self._stopped:
+                return None
+            if self._slot is not None:
+                news, self._slot = self._slot, None
+                return news
+            raise SourceError(
+                self._failure
+                or f"camera {self._name} has sent no picture for {NO_FRAME_S:.0f} s; is another "
+                "program using it? Unplug it and plug it in again"
+            )
+
+    def _read(self) -> None:
+        """The thread: keeps the slot filled; owns the capture and gives it back."""
+        misses = index = 0
+        try:
+            while not self._stopped:
+                done, image = self._capture.read()
+                if done and image is not None:
+                    misses = 0
+                    self._put((np.asarray(image, np.uint8), index, time.monotonic()))
+                    index += 1
+                elif (misses := misses + 1) < MISSES:
+                    time.sleep(MISS_PAUSE_S)
+                else:
+                    return self._fail(_stopped_text(self._name, index))
+        except cv2.error as error:
+            self._fail(f"camera {self._name} failed: {error.err}; unplug it and plug it in again")
+        finally:
+            self._capture.release()
+
+    def _put(self, news: tuple[Picture, int, float]) -> None:
+        with self._news:
+            self._slot = news
+            self._news.notify_all()
+
+    def _fail(self, text: str) -> None:
+        with self._news:
+            self._failure = text
+            self._news.notify_all()
+
+
+def _device_name(device: str | int) -> str:
+    """'/dev/video0' where a number is short for that, else 'number 0'."""
+    if isinstance(device, int):
+        return f"/dev/video{device}" if sys.platform == "linux" else f"number {device}"
+    return device
+
+
+def _open_capture(name: str, device: str | int, size: Size, fps: float) -> cv2.VideoCapture:
+    """Opens and asks for MJPG first: raw formats are slow over USB at large sizes."""
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # we say it ourselves
+    if sys.platform == "linux":
+        capture = cv2.VideoCapture(name, cv2.CAP_V4L2)
+    else:
+        capture = cv2.VideoCapture(device)
+    if not capture.isOpened():
+        capture.release()
+        raise SourceError(_closed_text(name))
+    capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
+    capture.set(cv2.CAP_PROP_FRAME_WIDTH, size[0])
+    capture.set(cv2.CAP_PROP_FRAME_HEIGHT, size[1])
+    capture.set(cv2.CAP_PROP_FPS, fps)
+    return capture
+
+
+def _check_node(name: str) -> None:
+    """Tells why a Linux device cannot be a camera, as OpenCV does not. Raises SourceError."""
+    import fcntl
+
+    answer = bytearray(CAPABILITY_BYTES)
+    try:
+        node = os.open(name, os.O_RDWR | os.O_NONBLOCK)
+    except OSError as error:
+        raise SourceError(_open_text(name, error)) from error
+    try:
+        fcntl.ioctl(node, VIDIOC_QUERYCAP, answer)
+    except OSError as error:
+        raise SourceError(f"{name} is not a video device; {LIST}") from error
+    finally:
+        os.close(node)
+    can = int.from_bytes(answer[CAPABILITIES], sys.byteorder)
+    if can & HAS_DEVICE_CAPABILITIES:
+        can = int.from_bytes(answer[DEVICE_CAPABILITIES], sys.byteorder)
+    if not can & CAN_CAPTURE:
+        raise SourceError(
+            f"{name} is not a camera that sends pictures (a virtual camera that no program "
+            f"feeds, or a camera's second device); {LIST}"
+        )
+
+
+def _open_text(name: str, error: OSError) -> str:
+    if error.errno in (errno.ENOENT, errno.ENXIO, errno.ENODEV):
+        there = sorted(str(node) for node in Path("/dev").glob("video*"))
+        have = "there is " + ", ".join(there) if there else "there is no /dev/video* at all"
+        return f"no camera {name}: {have}; {LIST}"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return (
+            f"camera {name} may not be opened; add yourself to the group video "
+            "(sudo usermod -aG video $USER) and log in again"
+        )
+    if error.errno == errno.EBUSY:
+        return _busy_text(name)
+    return f"camera {name} cannot be opened ({error.strerror}); {LIST}"
+
+
+def _busy_text(name: str) -> str:
+    return f"camera {name} is in use; close the other program (fuser -v {name} tells which)"
+
+
+def _closed_text(name: str) -> str:
+    if sys.platform == "linux":  # the node was checked before, so this is what is left
+        return _busy_text(name)
+    return (
+        f"camera {name} cannot be opened; is it plugged in, unused by others, and may this "
+        f"terminal use the camera? {LIST}"
+    )
+
+
+def _stopped_text(name: str, delivered: int) -> str:
+    if not delivered:
+        return _closed_text(name)
+    return f"camera {name} stopped sending pictures; was it unplugged? Plug it in and start again"
+
+
+def _fourcc_name(code: int) -> str:
+    text = code.to_bytes(4, "little", signed=code < 0).decode("ascii", "replace")
+    # OpenCV answers with its own format, not the camera's, once it converts.
+    return text if text.isprintable() and text.strip() else "format unknown"
+
+
+def demo_clip() -> Path:
+    """The clip that comes with the package. Raises SourceError when it is not there."""
+    clip = Path(__file__).parent / "assets" / "demo.mp4"
+    if not clip.is_file():
+        raise SourceError(f"the demo clip {clip} is missing; install bshm-live again")
+    return clip
+
+
+def open_source(
+    text: str,
+    size: Size | None = None,
+    fps: float | None = None,
+    *,
+    pace: bool = True,
+    loop: bool = False,
+) -> Webcam | VideoFile:
+    """A camera number, /dev/videoN or a video file to its source; for live use.
+
+    `size` and `fps` are wishes to a camera; `pace` and `loop` are for files.
+    Raises SourceError.
+    """
+    if text.isascii() and text.isdigit():
+        return Webcam(int(text), size, fps)
+    path = Path(text).expanduser()
+    if text.startswith(("/dev/video", "/dev/v4l/")) or path.is_char_device():
+        return Webcam(text, size, fps)
+    return VideoFile(path, pace=pace, loop=loop)

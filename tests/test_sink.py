@@ -1,0 +1,675 @@
+"""Sinks: frames keep their time and sound, files are whole or not there, errors tell the fix."""
+
+import errno
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+import pyvirtualcam
+
+from bshm_live import sink as sink_module
+from bshm_live import sink_vcam, sink_video
+from bshm_live.errors import SinkError
+from bshm_live.sink import Null, VideoWriter, VirtualCamera, Window, open_sink
+from bshm_live.source import VideoFile
+from bshm_live.types import Shot
+
+SIZE = (128, 96)
+COLOUR = (40, 80, 200)  # BGR
+LEVELS = 6  # of 255: what H.264 and VP9 may be off in a smooth picture
+
+
+def shot(index: int, at: float | None = None) -> Shot:
+    """A ramp of alpha, a flat foreground and a grey composite that grows with `index`."""
+    width, height = SIZE
+    alpha = np.tile(np.linspace(0, 255, width).astype(np.uint8), (height, 1))
+    foreground = np.full((height, width, 3), COLOUR, np.uint8)
+    composite = np.full((height, width, 3), 30 + 3 * (index % 64), np.uint8)
+    return Shot(composite, alpha, foreground, index, index / 25 if at is None else at, True)
+
+
+def write(path: Path, *, times: list[float] | None = None, **more: object) -> VideoWriter:
+    writer = VideoWriter(path, SIZE, 25, **more)  # type: ignore[arg-type]
+    for index, at in enumerate(times or [i / 25 for i in range(12)]):
+        writer.send(shot(index, at))
+    writer.close(ok=True)
+    return writer
+
+
+def pictures(path: Path, pixels: str = "bgr24", codec: str | None = None) -> list[np.ndarray]:
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        if codec is None:
+            return [frame.to_ndarray(format=pixels) for frame in container.decode(stream)]
+        decoder = av.CodecContext.create(codec, "r")
+        found = []
+        for packet in container.demux(stream):
+            if packet.dts is not None:
+                found += decoder.decode(packet)
+        return [frame.to_ndarray(format=pixels) for frame in found + decoder.decode(None)]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.mov", "a.webm", "A.MP4"])
+def test_composite_keeps_frames_and_colours(tmp_path: Path, name: str) -> None:
+    write(tmp_path / name)
+    found = pictures(tmp_path / name)
+    assert len(found) == 12
+    for index, picture in enumerate(found):
+        assert np.abs(picture.astype(int) - (30 + 3 * index)).max() <= LEVELS
+    assert names(tmp_path) == [name]
+
+
+def test_colours_are_bt709_and_say_so(tmp_path: Path) -> None:
+    write(tmp_path / "a.mp4", layer="foreground")
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        frame = next(container.decode(video=0))
+        context = container.streams.video[0].codec_context
+        marks = (context.colorspace, context.color_primaries, context.color_trc)
+    assert marks == (1, 1, 1)
+    assert context.color_range == 1
+    assert np.abs(frame.to_ndarray(format="bgr24")[48, 100].astype(int) - COLOUR).max() <= LEVELS
+
+
+def test_alpha_in_mkv_is_lossless(tmp_path: Path) -> None:
+    path = tmp_path / "alpha.mkv"
+    random = np.random.default_rng(0).integers(0, 256, (12, *SIZE[::-1]), np.uint8)
+    writer = VideoWriter(path, SIZE, 25, "alpha")
+    assert not writer.needs_foreground
+    for index, alpha in enumerate(random):
+        writer.send(Shot(shot(0).composite, alpha, None, index, index / 25, True))
+    writer.close()
+    assert np.array_equal(pictures(path, "gray"), random)
+    with av.open(str(path)) as container:
+        context = container.streams.video[0].codec_context
+        assert (context.name, context.pix_fmt) == ("ffv1", "gray")
+
+
+@pytest.mark.parametrize("name", ["alpha.mp4", "alpha.webm"])
+def test_alpha_elsewhere_looks_grey(tmp_path: Path, name: str) -> None:
+    write(tmp_path / name, layer="alpha")
+    for picture in pictures(tmp_path / name):
+        assert np.abs(picture.astype(int) - shot(0).alpha[..., None]).max() <= LEVELS + 2
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pixels"),
+    [("a.webm", "libvpx-vp9", "yuva420p"), ("a.mov", None, "yuva444p12le")],
+)
+def test_transparent_keeps_straight_colour_and_alpha(
+    tmp_path: Path, name: str, codec: str | None, pixels: str
+) -> None:
+    writer = write(tmp_path / name, transparent=True)
+    assert writer.needs_foreground
+    for picture in pictures(tmp_path / name, "bgra", codec):
+        assert np.abs(picture[..., 3].astype(int) - shot(0).alpha).max() <= 2
+        assert np.abs(picture[:, 8:, :3].astype(int) - COLOUR).max() <= LEVELS
+    if codec is None:
+        with av.open(str(tmp_path / name)) as container:
+            assert container.streams.video[0].codec_context.pix_fmt == pixels
+    else:
+        with av.open(str(tmp_path / name)) as container:
+            assert container.streams.video[0].metadata["alpha_mode"] == "1"
+
+
+def test_transparent_elsewhere_is_the_composite(tmp_path: Path) -> None:
+    assert not write(tmp_path / "a.mp4", transparent=True).needs_foreground
+    assert np.abs(pictures(tmp_path / "a.mp4")[0].astype(int) - 30).max() <= LEVELS
+
+
+def test_foreground_shows_nothing_that_was_cut_away(tmp_path: Path) -> None:
+    path = tmp_path / "f.mp4"
+    writer = VideoWriter(path, SIZE, 25, "foreground")
+    assert writer.needs_foreground
+    one = shot(0)
+    alpha = np.zeros_like(one.alpha)
+    alpha[:, 64:] = 1
+    writer.send(Shot(one.composite, alpha, one.foreground, 0, 0.0, True))
+    writer.close()
+    picture = pictures(path)[0].astype(int)
+    assert picture[:, :56].max() <= LEVELS
+    assert np.abs(picture[:, 72:] - COLOUR).max() <= LEVELS
+    assert (one.foreground == COLOUR).all()  # the shot's own array is left alone
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.webm"])
+def test_times_are_kept(tmp_path: Path, name: str) -> None:
+    times = [0.0, 0.033, 0.3, 0.31, 1.0, 1.5]
+    write(tmp_path / name, times=times)
+    with av.open(str(tmp_path / name)) as container:
+        assert [f.time for f in container.decode(video=0)] == pytest.approx(times, abs=1.1e-3)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_equal_times_are_moved_apart(tmp_path: Path, name: str) -> None:
+    write(tmp_path / name, times=[0.0, 0.0, 0.0, 0.5, 0.4, 0.6])
+    with av.open(str(tmp_path / name)) as container:
+        found = [frame.time for frame in container.decode(video=0)]
+    assert len(found) == 6
+    assert (np.diff(found) > 0).all()
+
+
+def test_a_long_odd_rate_does_not_drift(tmp_path: Path) -> None:
+    fps = 30000 / 1001
+    write(tmp_path / "a.mp4", times=[i / fps for i in range(300)])
+    frames = list(VideoFile(tmp_path / "a.mp4"))
+    assert [f.time for f in frames] == pytest.approx([i / fps for i in range(300)], abs=2e-5)
+
+
+# Sound
+
+
+def make_film(
+    path: Path, codec: str, *, seconds: float = 2.0, late: float = 0.0, pictures: bool = True
+) -> Path:
+    """A film whose sound begins `late` seconds after its pictures: a click every half second."""
+    with av.open(str(path), "w") as container:
+        track = container.add_stream(codec, rate=48000, layout="stereo")
+        if pictures:
+            video = container.add_stream("libx264", rate=25)
+            video.width, video.height, video.pix_fmt = *SIZE, "yuv420p"
+            for index in range(round(seconds * 25)):
+                frame = av.VideoFrame.from_ndarray(shot(index).composite, "bgr24")
+                frame.pts, frame.time_base = index, Fraction(1, 25)
+                container.mux(video.encode(frame))
+            container.mux(video.encode(None))
+        samples = (np.arange(round(seconds * 48000)) % 24000 < 480).astype(np.float32) * 0.9
+        resampler = av.AudioResampler(track.codec_context.format, "stereo", 48000, 960)
+        for at in range(0, len(samples), 960):
+            part = np.stack([samples[at : at + 960]] * 2)
+            sound = av.AudioFrame.from_ndarray(part, "fltp", "stereo")
+            sound.sample_rate, sound.pts = 48000, at + round(late * 48000)
+            sound.time_base = Fraction(1, 48000)
+            for piece in resampler.resample(sound):
+                container.mux(track.encode(piece))
+        container.mux(track.encode(None))
+    return path
+
+
+def clicks(path: Path) -> list[float]:
+    """When a click begins, in seconds after the first picture."""
+    with av.open(str(path)) as container:
+        first = next(container.decode(video=0)).time
+    found: list[float] = []
+    with av.open(str(path)) as container:
+        for frame in container.decode(audio=0):
+            loud = np.abs(frame.to_ndarray().astype(np.float64)).reshape(-1)
+            scale = 32767 if frame.format.name.startswith("s16") else 1
+            if loud.max() / scale > 0.4:
+                at = frame.time - first
+                if not found or at - found[-1] > 0.25:
+                    found.append(at)
+    return found
+
+
+def copy_film(path: Path, to: Path, most: int | None = None) -> VideoWriter:
+    source = VideoFile(path)
+    writer = VideoWriter(to, source.size, source.fps, audio_from=source.path)
+    for frame in source:
+        if most is not None and frame.index >= most:
+            break
+        writer.send(Shot(frame.image, shot(0).alpha, None, frame.index, frame.time, True))
+    writer.close()
+    return writer
+
+
+def packets(path: Path) -> list[bytes]:
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(audio=0) if packet.size]
+
+
+@pytest.mark.parametrize("kind", [".mp4", ".mkv", ".mov"])
+def test_sound_is_copied_bit_by_bit(tmp_path: Path, kind: str) -> None:
+    film = make_film(tmp_path / "in.mp4", "aac")
+    writer = copy_film(film, tmp_path / f"out{kind}")
+    assert writer.notes == []
+    assert packets(tmp_path / f"out{kind}") == packets(film)
+    assert clicks(tmp_path / f"out{kind}") == pytest.approx(clicks(film), abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("given", "codec", "out", "late"),
+    [
+        ("in.mkv", "pcm_s16le", "out.webm", 0.0),
+        ("in.mp4", "aac", "out.webm", 0.0),
+        ("in.wmv", "wmav2", "out.mp4", 0.0),
+        ("in.ts", "aac", "out.mp4", 0.0),
+        ("in.mkv", "libmp3lame", "out.mp4", 0.4),
+    ],
+)
+def test_sound_stays_in_step(tmp_path: Path, given: str, codec: str, out: str, late: float) -> None:
+    film = make_film(tmp_path / given, codec, late=late)
+    writer = copy_film(film, tmp_path / out)
+    expected = [late + 0.5 * i for i in range(4)]
+    assert clicks(tmp_path / out) == pytest.approx(expected, abs=0.06)
+    recoded = out.endswith("webm") or codec == "wmav2"
+    assert bool(writer.notes) == recoded
+    assert all("sound recoded from" in note for note in writer.notes)
+
+
+def test_sound_of_a_film_left_early_ends_with_the_pictures(tmp_path: Path) -> None:
+    film = make_film(tmp_path / "in.mp4", "aac")
+    copy_film(film, tmp_path / "out.mp4", most=20)
+    assert len(clicks(tmp_path / "out.mp4")) == 2
+
+
+def test_a_film_without_sound_needs_no_note(tmp_path: Path) -> None:
+    write(tmp_path / "in.mp4")
+    assert copy_film(tmp_path / "in.mp4", tmp_path / "out.mp4").notes == []
+
+
+def test_sound_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "bad.mp4").write_text("no film")
+    writer = write(tmp_path / "out.mp4", audio_from=tmp_path / "bad.mp4")
+    assert len(writer.notes) == 1
+    assert writer.notes[0].startswith("sound left out: ")
+    assert len(pictures(tmp_path / "out.mp4")) == 12
+
+
+def test_output_may_replace_its_own_input(tmp_path: Path) -> None:
+    film = make_film(tmp_path / "in.mp4", "aac")
+    sound = packets(film)
+    copy_film(film, film)
+    assert packets(film) == sound
+    assert names(tmp_path) == ["in.mp4"]
+
+
+# Whole or not there
+
+
+def test_nothing_under_the_final_name_before_the_end(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_text("the old one")
+    writer = VideoWriter(tmp_path / "a.mp4", SIZE, 25)
+    writer.send(shot(0))
+    assert (tmp_path / "a.mp4").read_text() == "the old one"
+    assert names(tmp_path) == [".a.part.mp4", "a.mp4"]
+    writer.close(ok=False)
+    assert (tmp_path / "a.mp4").read_text() == "the old one"
+    assert names(tmp_path) == ["a.mp4"]
+
+
+def test_close_without_a_frame_leaves_nothing(tmp_path: Path) -> None:
+    writer = VideoWriter(tmp_path / "a.mp4", SIZE, 25)
+    writer.close(ok=True)
+    writer.close(ok=True)
+    assert names(tmp_path) == []
+    with pytest.raises(SinkError, match="is closed"):
+        writer.send(shot(0))
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_disk_full_while_sending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    writer = VideoWriter(tmp_path / name, SIZE, 25)
+    writer.send(shot(0))
+
+    def full(*_: object) -> None:
+        raise av.error.OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sink_video, "_encodable", full)
+    with pytest.raises(SinkError, match=rf"disk full writing .*{name}: free some space"):
+        writer.send(shot(1))
+    assert names(tmp_path) == []
+    writer.close(ok=True)
+    assert names(tmp_path) == []
+
+
+LIMITED = """
+import resource, signal, sys
+import numpy as np
+from bshm_live.errors import SinkError
+from bshm_live.sink import VideoWriter
+from bshm_live.types import Shot
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
+random = np.random.default_rng(0)
+try:
+    writer = VideoWriter(sys.argv[1], (128, 96), 25)
+    for index in range(20):
+        image = random.integers(0, 255, (96, 128, 3), np.uint8)
+        writer.send(Shot(image, image[..., 0].copy(), None, index, index / 25, True))
+    writer.close(ok=True)
+except SinkError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits there")
+@pytest.mark.parametrize("limit", [100, 20_000, 150_000])
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.webm"])
+def test_a_file_that_may_not_grow_is_an_error(tmp_path: Path, name: str, limit: int) -> None:
+    words = [sys.executable, "-c", LIMITED, str(tmp_path / name), str(limit)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "grew too large" in done.stdout
+    assert len(done.stdout.splitlines()) == 1
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("a.xyz", "unknown kind of video; end the name in .mp4"),
+        ("noext", "unknown kind of video"),
+        ("gone/a.mp4", "does not exist"),
+        ("folder.mp4", "is a folder"),
+    ],
+)
+def test_paths_are_checked_at_construction(tmp_path: Path, path: str, words: str) -> None:
+    (tmp_path / "folder.mp4").mkdir()
+    with pytest.raises(SinkError, match=words):
+        VideoWriter(tmp_path / path, SIZE, 25)
+    assert names(tmp_path) == ["folder.mp4"]
+
+
+# The virtual camera, with a backend that keeps what it is sent
+
+
+class FakeBackend:
+    """pyvirtualcam's backend protocol in memory; `sent` is shared by all."""
+
+    sent: list[np.ndarray]
+    problem: str | None = None
+
+    def __init__(self, *, device: str | None, width: int, height: int, **_: object) -> None:
+        if self.problem:
+            raise RuntimeError(self.problem)
+        self._device, self._shape = device or "fake", (height, width, 3)
+
+    def close(self) -> None:
+        pass
+
+    def send(self, frame: np.ndarray) -> None:
+        self.sent.append(frame.reshape(self._shape).copy())
+
+    def device(self) -> str:
+        return self._device
+
+    def native_fourcc(self) -> None:
+        return None
+
+
+@pytest.fixture
+def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeBackend]]:
+    kept = dict(pyvirtualcam.camera.BACKENDS)
+    pyvirtualcam.camera.BACKENDS.clear()
+
+    class Fresh(FakeBackend):
+        sent: list[np.ndarray] = []  # noqa: RUF012
+
+    pyvirtualcam.register_backend("fake", Fresh)
+    monkeypatch.setattr(sink_vcam, "pick_loopback", lambda: None)
+    yield Fresh
+    pyvirtualcam.camera.BACKENDS.clear()
+    pyvirtualcam.camera.BACKENDS.update(kept)
+
+
+def test_camera_shows_the_placeholder_then_composites(backend: type[FakeBackend]) -> None:
+    placeholder = np.full((96, 128, 3), 7, np.uint8)
+    camera = VirtualCamera(None, SIZE, 25, placeholder=placeholder)
+    assert np.array_equal(backend.sent[0], placeholder)
+    for index in range(3):
+        camera.send(shot(index))
+    camera.close()
+    assert [int(picture[0, 0, 0]) for picture in backend.sent] == [7, 30, 33, 36]
+    assert camera.describe() == "virtual camera fake: 128x96, 25 frames/s"
+    assert not camera.needs_foreground
+
+
+def test_camera_is_black_without_a_placeholder(backend: type[FakeBackend]) -> None:
+    VirtualCamera(None, SIZE, 25).close()
+    assert not backend.sent[0].any()
+
+
+def test_camera_repeats_its_last_picture_while_none_comes(
+    backend: type[FakeBackend], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sink_vcam, "REPEAT_AFTER_S", 0.02)
+    camera = VirtualCamera("fake", SIZE, 25)
+    one = shot(5)
+    camera.send(one)
+    one.composite.fill(255)  # the loop reuses its arrays
+    time.sleep(0.2)
+    camera.close()
+    assert len(backend.sent) > 4
+    assert {int(picture[0, 0, 0]) for picture in backend.sent[2:]} == {45}
+    count = len(backend.sent)
+    time.sleep(0.1)
+    assert len(backend.sent) == count
+
+
+def gone(_: int) -> tuple[int, int]:
+    raise OSError(errno.ENODEV, "No such device")
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [(gone, "is gone .*load it again"), (lambda _: (640, 480), "set to 640x480 by another")],
+)
+def test_camera_that_is_lost_makes_the_loop_raise(
+    backend: type[FakeBackend],
+    monkeypatch: pytest.MonkeyPatch,
+    answer: Callable[[int], tuple[int, int]],
+    words: str,
+) -> None:
+    monkeypatch.setattr(sink_vcam, "CHECK_EVERY_S", 0.0)
+    monkeypatch.setattr(sink_vcam, "REPEAT_AFTER_S", 0.02)
+    monkeypatch.setattr(sink_vcam, "_own_descriptor", lambda device: 99)
+    monkeypatch.setattr(sink_vcam, "_prepare", lambda node, fps: None)
+    monkeypatch.setattr(sink_vcam, "_format_size", answer)
+    camera = VirtualCamera("fake", SIZE, 25)
+    time.sleep(0.1)  # the thread sees it first and keeps it for the loop
+    with pytest.raises(SinkError, match=words):
+        camera.send(shot(0))
+    camera.close()
+
+
+PERMISSION = "Could not access /dev/video10 due to missing permissions. Did you add"
+
+
+@pytest.mark.parametrize(
+    ("device", "problem", "words"),
+    [
+        (None, "No v4l2 loopback device found at /dev/video[0-99].", sink_vcam.FIX),
+        ("/dev/video99", "Device /dev/video99 does not exist.", sink_vcam.FIX),
+        ("/dev/video10", "Device /dev/video10 is not a video output device.", "another program"),
+        ("/dev/video10", "could not be configured: Device or resource busy", "another program"),
+        ("/dev/video10", "Device /dev/video10 is already in use.", "another program"),
+        ("/dev/video10", PERMISSION, "group video"),
+        ("/dev/null", "Device capabilities of /dev/null could not be queried.", "not a video dev"),
+        ("/dev/video10", "something new", "something new"),
+    ],
+)
+def test_camera_errors_tell_the_fix(
+    backend: type[FakeBackend],
+    monkeypatch: pytest.MonkeyPatch,
+    device: str | None,
+    problem: str,
+    words: str,
+) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    backend.problem = problem
+    with pytest.raises(SinkError) as caught:
+        VirtualCamera(device, SIZE, 25)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("system", "words"), [("win32", "OBS Studio 26"), ("darwin", "30 or")])
+def test_elsewhere_obs_is_named(
+    backend: type[FakeBackend], monkeypatch: pytest.MonkeyPatch, system: str, words: str
+) -> None:
+    monkeypatch.setattr(sys, "platform", system)
+    backend.problem = "virtual camera output could not be started"
+    with pytest.raises(SinkError, match=words):
+        VirtualCamera(None, SIZE, 25)
+
+
+def nodes(root: Path, labels: dict[int, str], real: int = 0) -> Path:
+    """A /sys/class/video4linux with a real camera and loopbacks."""
+    (root / f"video{real}").mkdir(parents=True)
+    (root / f"video{real}" / "name").write_text("bshm-live\n")  # a real one is never taken
+    for number, label in labels.items():
+        (root / f"video{number}").mkdir()
+        (root / f"video{number}" / "name").write_text(label + "\n")
+        (root / f"video{number}" / "max_openers").write_text("10\n")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("labels", "device"),
+    [
+        ({9: "OBS Virtual Camera", 10: "clip", 11: "bshm-live"}, "/dev/video11"),
+        ({9: "OBS Virtual Camera", 10: "second", 4: "first"}, "/dev/video4"),
+        ({}, None),
+    ],
+)
+def test_our_own_loopback_is_preferred(
+    tmp_path: Path, labels: dict[int, str], device: str | None
+) -> None:
+    assert sink_vcam.pick_loopback(nodes(tmp_path / "v4l", labels)) == device
+
+
+def test_the_loopback_of_obs_is_not_taken_unasked(tmp_path: Path) -> None:
+    with pytest.raises(SinkError, match="vcam:/dev/video9"):
+        sink_vcam.pick_loopback(nodes(tmp_path / "v4l", {9: "OBS Virtual Camera"}))
+
+
+LIVE = """
+import sys
+from bshm_live.sink import open_sink
+from bshm_live.source import open_source
+from bshm_live.types import Shot
+import numpy as np
+source = open_source("0", (640, 360), 30)
+sink = open_sink("vcam", source.size, source.fps)
+print(source.describe(), "|", sink.describe(), flush=True)
+alpha = np.zeros(source.size[::-1], np.uint8)
+for count, frame in enumerate(source):
+    picture = np.full_like(frame.image, 180)
+    sink.send(Shot(picture, alpha, None, frame.index, frame.time, True))
+    if count == 150:
+        break
+sink.close()
+source.close()
+"""
+READER = """
+python=$1; $python live.py & live=$!
+for i in $(seq 100); do v4l2-ctl -d10 -D 2>/dev/null | grep -q 'Video Capture' && break; sleep .1
+done
+timeout 20 ffmpeg -y -v error -f v4l2 -i /dev/video10 -frames:v 30 -c:v ffv1 seen.mkv; wait $live
+"""
+
+
+@pytest.mark.device
+@pytest.mark.slow
+def test_a_real_camera_to_a_real_virtual_camera(
+    tmp_path: Path, guest: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    (tmp_path / "live.py").write_text(LIVE)
+    (tmp_path / "reader.sh").write_text(READER)
+    done = guest(tmp_path, "bash", "reader.sh", sys.executable, seconds=60)
+    assert done.returncode == 0, done.stdout
+    assert "camera /dev/video0: 640x360, 30 frames/s" in done.stdout
+    assert "virtual camera /dev/video10 (bshm-live): 640x360, 30 frames/s" in done.stdout
+    seen = pictures(tmp_path / "seen.mkv")
+    assert len(seen) == 30
+    assert seen[-1].shape == (360, 640, 3)
+    assert np.abs(seen[-1].astype(int) - 180).max() <= 3
+
+
+# Window, nothing, and the choice
+
+
+class FakeScreen:
+    """The part of OpenCV that shows windows."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.shown: list[np.ndarray] = []
+        self.key, self.visible = -1, 1.0
+        monkeypatch.setattr(sink_module, "_check_screen", lambda: None)
+        monkeypatch.setattr(cv2, "namedWindow", lambda *_: None)
+        monkeypatch.setattr(cv2, "imshow", lambda _, picture: self.shown.append(picture))
+        monkeypatch.setattr(cv2, "waitKey", lambda _: self.key)
+        monkeypatch.setattr(cv2, "getWindowProperty", lambda *_: self.ask())
+        monkeypatch.setattr(cv2, "destroyWindow", lambda _: self.ask())
+
+    def ask(self) -> float:
+        if self.visible < 0:
+            raise cv2.error("there is no such window")
+        return self.visible
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> FakeScreen:
+    monkeypatch.setenv("QT_LOGGING_RULES", "")
+    return FakeScreen(monkeypatch)
+
+
+@pytest.mark.parametrize("key", [ord("q"), 27])
+def test_window_ends_with_a_key(screen: FakeScreen, key: int) -> None:
+    window = Window()
+    window.send(shot(0))
+    assert not window.closed
+    screen.key = key
+    window.send(shot(1))
+    assert window.closed
+    window.send(shot(2))
+    assert len(screen.shown) == 2
+    window.close()
+
+
+@pytest.mark.parametrize("visible", [0.0, -1.0])  # hidden, or forgotten altogether
+def test_window_ends_when_it_is_closed(screen: FakeScreen, visible: float) -> None:
+    window = Window()
+    window.send(shot(0))
+    screen.visible = visible
+    window.send(shot(1))
+    assert window.closed
+    window.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems always have a screen")
+def test_no_screen_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QT_LOGGING_RULES", "")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setenv("QT_QPA_PLATFORM", "xcb")
+    with pytest.raises(SinkError, match=r"no window: .*--sink vcam"):
+        Window()
+
+
+def test_null_counts() -> None:
+    sink = open_sink("null", SIZE, 25)
+    assert isinstance(sink, Null)
+    sink.send(shot(0))
+    sink.send(shot(1))
+    sink.close(ok=False)
+    assert sink.count == 2
+
+
+def test_open_sink_makes_files_and_cameras(tmp_path: Path, backend: type[FakeBackend]) -> None:
+    sink = open_sink(str(tmp_path / "a.mkv"), SIZE, 25, layer="alpha")
+    assert isinstance(sink, VideoWriter)
+    assert sink.describe().endswith("a.mkv: 128x96, alpha, ffv1")
+    sink.close(ok=False)
+    camera = open_sink("vcam:/dev/video42", SIZE, 25)
+    assert isinstance(camera, VirtualCamera)
+    assert camera.device == "/dev/video42"
+    camera.close()
+
+
+def test_unknown_sinks_are_told() -> None:
+    with pytest.raises(SinkError, match="vcam, vcam:/dev/videoN, window, null or a file"):
+        open_sink("vcom", SIZE, 25)
