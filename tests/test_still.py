@@ -1,0 +1,513 @@
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import FakeEngine, Portrait, fake_networks, portrait
+
+from bshm_live import still
+from bshm_live.bshm import Bshm
+from bshm_live.errors import EngineError, SettingsError, SinkError, SourceError
+from bshm_live.settings import BackgroundSpec, parse_background
+from bshm_live.still import (
+    Outcome,
+    box_hint,
+    cut_out,
+    matte_still,
+    parse_box,
+    read_still,
+    run_image,
+    scribble_hint,
+)
+
+
+@pytest.fixture
+def wide() -> Bshm:
+    return Bshm(*fake_networks((32, 64)))
+
+
+@pytest.fixture
+def tall() -> Bshm:
+    return Bshm(*fake_networks((64, 32)))
+
+
+class Run:
+    """run_image into one folder, with what it reported."""
+
+    def __init__(self, folder: Path, wide: Bshm, tall: Bshm) -> None:
+        self.folder, self.wide, self.tall = folder, wide, tall
+        self.outcomes: list[Outcome] = []
+
+    def __call__(self, *inputs: object, **options: object) -> int:
+        return run_image(
+            [str(i) for i in inputs],
+            self.folder,
+            self.wide,
+            self.tall,
+            report=self.outcomes.append,
+            **options,
+        )
+
+    @property
+    def files(self) -> list[str]:
+        return sorted(p.name for p in self.folder.iterdir())
+
+    def read(self, name: str) -> np.ndarray:
+        picture = cv2.imread(str(self.folder / name), cv2.IMREAD_UNCHANGED)
+        assert picture is not None
+        return picture
+
+
+@pytest.fixture
+def run(tmp_path: Path, wide: Bshm, tall: Bshm) -> Run:
+    return Run(tmp_path / "out", wide, tall)
+
+
+def saved(path: Path, made: Portrait | None = None) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), (made or portrait()).picture)
+    return path
+
+
+# --- what is written --------------------------------------------------------------------------
+
+
+def test_three_files_that_belong_together(tmp_path: Path, run: Run) -> None:
+    made = portrait(300, 200)
+    assert run(saved(tmp_path / "anna.jpg", made)) == 0
+    assert run.files == ["anna_alpha.png", "anna_composite.png", "anna_foreground.png"]
+    alpha, front = run.read("anna_alpha.png"), run.read("anna_foreground.png")
+    composite = run.read("anna_composite.png")
+    assert (alpha.shape, alpha.dtype) == ((200, 300), np.uint8)
+    assert front.shape == (200, 300, 3)
+    assert composite.shape == (200, 300, 4)
+    assert (alpha.min(), alpha.max()) == (0, 255)
+    assert np.array_equal(composite[..., 3], alpha)
+    assert np.array_equal(composite[..., :3], front)  # straight, not multiplied by alpha
+    assert not front[alpha == 0].any()
+    assert np.abs(front.astype(int) - made.picture)[alpha == 255].max() < 25  # JPEG
+    assert np.abs(alpha / 255.0 - made.alpha).mean() < 0.03
+
+
+def test_with_stages_the_two_masks_as_well(tmp_path: Path, run: Run, wide: Bshm) -> None:
+    made = portrait(300, 200)
+    assert run(saved(tmp_path / "anna.png", made), stages=True) == 0
+    matte = wide.matte(made.picture)
+    for name, mask in (("coarse", matte.coarse), ("unified", matte.unified)):
+        png = run.read(f"anna_{name}.png")
+        assert (png.shape, png.dtype) == ((200, 300), np.uint8)
+        levels = cv2.resize(mask, (300, 200), interpolation=cv2.INTER_LINEAR) * 255
+        assert np.abs(png - levels).max() <= 1.5
+
+
+def test_over_a_background_the_composite_has_no_alpha(tmp_path: Path, run: Run) -> None:
+    made = portrait(300, 200)
+    green = parse_background("#00ff00")
+    assert run(saved(tmp_path / "anna.png", made), background=green) == 0
+    composite, alpha = run.read("anna_composite.png"), run.read("anna_alpha.png")
+    front = run.read("anna_foreground.png").astype(np.float64)
+    assert composite.shape == (200, 300, 3)
+    a = alpha[..., None] / 255.0
+    assert np.abs(composite - (a * front + (1 - a) * (0, 255, 0))).max() <= 1
+
+
+def test_none_is_no_background(wide: Bshm) -> None:
+    made = portrait()
+    layers = cut_out(made.picture, wide.matte(made.picture), BackgroundSpec("none"))
+    assert layers["composite"].shape[2] == 4
+
+
+def test_blur_takes_the_room_from_the_picture(tmp_path: Path, run: Run) -> None:
+    made = portrait(300, 200)
+    assert run(saved(tmp_path / "a.png", made), background=parse_background("blur:30")) == 0
+    away = run.read("a_alpha.png") == 0
+    assert np.abs(run.read("a_composite.png").astype(int) - made.background)[away].max() < 25
+
+
+def test_tall_pictures_go_through_the_tall_networks(wide: Bshm, tall: Bshm) -> None:
+    def shape(width: int, height: int) -> tuple[int, ...]:
+        return matte_still(wide, tall, portrait(width, height).picture).alpha.shape
+
+    assert shape(120, 121) == tall.high
+    assert shape(120, 120) == wide.high
+    assert shape(121, 120) == wide.high
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 2), (1, 40), (500, 7)])
+def test_small_and_narrow_pictures(tmp_path: Path, run: Run, size: tuple[int, int]) -> None:
+    width, height = size
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((height, width, 3), 250, np.uint8))
+    assert run(tmp_path / "a.png", stages=True) == 0
+    assert run.read("a_alpha.png").shape == (height, width)
+
+
+def test_an_outcome_is_one_line(tmp_path: Path, run: Run) -> None:
+    run(saved(tmp_path / "anna.png"), tmp_path / "none.png")
+    good, bad = run.outcomes
+    assert "anna_alpha.png" in str(good)
+    assert 0.1 < good.person < 0.5
+    assert str(bad) == f"{tmp_path / 'none.png'}: no such file; check the path"
+    assert not any("\n" in str(outcome) for outcome in run.outcomes)
+
+
+def test_no_person_is_said(tmp_path: Path, run: Run) -> None:
+    cv2.imwrite(str(tmp_path / "dark.png"), np.zeros((40, 60, 3), np.uint8))
+    assert run(tmp_path / "dark.png") == 0
+    assert "no person" in str(run.outcomes[0])
+
+
+# --- inputs -----------------------------------------------------------------------------------
+
+
+def exif(jpeg: bytes, orientation: int) -> bytes:
+    """The JPEG with an EXIF segment that holds nothing but the orientation (tag 0x112)."""
+    tiff = struct.pack("<2sHIHHHIHHI", b"II", 42, 8, 1, 0x112, 3, 1, orientation, 0, 0)
+    body = b"Exif\0\0" + tiff
+    return jpeg[:2] + struct.pack(">2sH", b"\xff\xe1", len(body) + 2) + body + jpeg[2:]
+
+
+@pytest.mark.parametrize(
+    ("orientation", "turn"),
+    [
+        (1, None),
+        (3, cv2.ROTATE_180),
+        (6, cv2.ROTATE_90_CLOCKWISE),
+        (8, cv2.ROTATE_90_COUNTERCLOCKWISE),
+    ],
+)
+def test_pictures_are_turned_upright(tmp_path: Path, orientation: int, turn: int | None) -> None:
+    picture = portrait(64, 32, centre=(16, 10)).picture
+    jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes()
+    file = tmp_path / "phone.jpg"
+    file.write_bytes(exif(jpeg, orientation))
+    upright = picture if turn is None else cv2.rotate(picture, turn)
+    assert np.abs(read_still(str(file)).astype(int) - upright).max() < 20
+
+
+def test_a_folder_is_its_pictures_by_name(tmp_path: Path, run: Run) -> None:
+    folder = tmp_path / "in"
+    for name in ("b.png", "a.JPG", "deep/c.png", ".hidden.png"):
+        saved(folder / name)
+    (folder / "notes.txt").write_text("no picture")
+    assert run(folder) == 0
+    assert [Path(outcome.source).name for outcome in run.outcomes] == ["a.JPG", "b.png"]
+
+
+def test_two_of_the_same_name_are_both_kept(tmp_path: Path, run: Run) -> None:
+    one, two = saved(tmp_path / "1" / "me.png"), saved(tmp_path / "2" / "ME.png", portrait(90, 60))
+    assert run(one, two, one, saved(tmp_path / "me_2.png")) == 0
+    names = [Path(outcome.files[0]).name for outcome in run.outcomes]
+    assert names == ["me_alpha.png", "ME_2_alpha.png", "me_3_alpha.png", "me_2_2_alpha.png"]
+    assert run.read("ME_2_alpha.png").shape == (60, 90)
+    assert len(run.files) == 12
+
+
+def test_a_second_run_replaces_the_first(tmp_path: Path, run: Run) -> None:
+    run(saved(tmp_path / "me.png"))
+    assert run(saved(tmp_path / "me.png", portrait(90, 60))) == 0
+    assert len(run.files) == 3
+    assert run.read("me_alpha.png").shape == (60, 90)
+
+
+def test_an_input_is_never_replaced(tmp_path: Path, run: Run) -> None:
+    first = saved(run.folder / "me.png")
+    other = saved(run.folder / "me_alpha.png", portrait(90, 60))
+    before = other.read_bytes()
+    assert run(first, other) == SinkError.exit_code
+    assert other.read_bytes() == before
+    assert "is an input" in str(run.outcomes[0])
+    assert run.outcomes[1].error is None
+
+
+def test_a_failure_does_not_stop_the_rest(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    code = run(tmp_path / "gone.png", saved(tmp_path / "1.png"), tmp_path / "bad.png")
+    assert code == SourceError.exit_code
+    assert [outcome.error is None for outcome in run.outcomes] == [False, True, False]
+    assert len(run.files) == 3
+
+
+def test_the_exit_code_is_the_first_failure_s(tmp_path: Path, run: Run) -> None:
+    small, large = saved(tmp_path / "s.png", portrait(90, 60)), saved(tmp_path / "l.png")
+    box = (100, 0, 50, 50)  # lies in the large one only
+    assert run(large, small, tmp_path / "gone.png", box=box) == SettingsError.exit_code
+    assert run(tmp_path / "gone.png", small, box=box) == SourceError.exit_code
+
+
+def refused(run: Run, *inputs: object, **options: object) -> str:
+    """The one line of the one failure, for which nothing may be written."""
+    assert run(*inputs, **options) == SourceError.exit_code
+    assert run.files == []
+    (outcome,) = run.outcomes
+    assert isinstance(outcome.error, SourceError)
+    assert "\n" not in str(outcome)
+    return str(outcome)
+
+
+def test_what_is_no_picture_is_refused(tmp_path: Path, run: Run) -> None:
+    for name, data in (("empty.png", b""), ("text.jpg", b"hello"), ("cut.png", b"\x89PNG\r\n")):
+        run.outcomes.clear()
+        (tmp_path / name).write_bytes(data)
+        assert "JPEG or PNG" in refused(run, tmp_path / name)
+
+
+def test_an_empty_folder_and_a_device_are_refused(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "no picture in this folder" in refused(run, tmp_path / "empty")
+    run.outcomes.clear()
+    assert "not a picture" in refused(run, os.devnull)
+
+
+def test_nothing_to_do_is_an_error(run: Run) -> None:
+    with pytest.raises(SettingsError):
+        run()
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that says it is so large, and holds next to nothing."""
+    body = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + body
+    return (
+        b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    )
+
+
+def test_a_picture_too_large_is_refused_by_its_header(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "huge.png").write_bytes(png_header(60000, 60000))
+    assert "60000x60000 is over 6000" in refused(run, tmp_path / "huge.png")
+
+
+@pytest.mark.parametrize("ending", [".png", ".jpg", ".bmp", ".tiff", ".gif"])
+def test_the_header_s_size_is_the_picture_s(ending: str) -> None:
+    data = cv2.imencode(ending, portrait(70, 30).picture)[1].tobytes()
+    assert still.claimed_size(data) == (70, 30)
+    for cut in range(60):  # cut short anywhere: no error but the decoder's
+        still.claimed_size(data[:cut])
+
+
+def test_just_over_the_limit_in_any_format(tmp_path: Path, run: Run) -> None:
+    for name in ("a.jpg", "a.webp", "a.bmp", "a.tiff"):
+        run.outcomes.clear()
+        cv2.imwrite(str(tmp_path / name), np.zeros((2, still.LONGEST + 1, 3), np.uint8))
+        assert "over 6000" in refused(run, tmp_path / name)
+
+
+# --- addresses --------------------------------------------------------------------------------
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers by the path."""
+
+    def do_GET(self) -> None:
+        jpeg = cv2.imencode(".png", portrait().picture)[1].tobytes()
+        part = self.path.split("?")[0].strip("/")
+        if part.startswith("to-"):
+            where = {"to-file": "file:///etc/hostname", "to-ftp": "ftp://127.0.0.1/a.png"}
+            self.send_response(302)
+            self.send_header("Location", where.get(part, "/me.png"))
+            self.end_headers()
+        elif part == "large":
+            self.answer(b"x" * 1000, length=still.DOWNLOAD_MOST + 1)
+        elif part == "endless":
+            self.answer(b"x" * 300_000, length=None)
+        elif part == "cut.png":
+            self.answer(jpeg, length=len(jpeg) + 10)
+        elif part == "page.png":
+            self.answer(b"<html>not here</html>")
+        elif part == "slow.png":
+            self.server.released.wait(5)  # type: ignore[attr-defined]
+        elif part.endswith(".png"):
+            self.answer(jpeg)
+        else:
+            self.send_error(404)
+
+    def answer(self, data: bytes, length: int | None = -1) -> None:
+        self.send_response(200)
+        if length is not None:
+            self.send_header("Content-Length", str(len(data) if length < 0 else length))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        httpd.released = threading.Event()  # type: ignore[attr-defined]
+        thread = threading.Thread(target=httpd.serve_forever, args=(0.02,))
+        thread.start()
+        yield f"http://127.0.0.1:{httpd.server_port}"
+        httpd.released.set()  # type: ignore[attr-defined]
+        httpd.shutdown()
+        thread.join()
+
+
+def test_an_address_is_fetched_also_behind_a_redirect(run: Run, server: str) -> None:
+    assert run(f"{server}/a%20b/me.png?size=2", f"{server}/to-me") == 0
+    names = [outcome.files[0].name for outcome in run.outcomes]
+    assert names == ["me_alpha.png", "to-me_alpha.png"]
+
+
+def test_the_name_from_an_address_stays_in_the_folder() -> None:
+    name = still.address_name
+    assert name("http://host") == "picture"
+    assert name("http://host/..%2F..%2Fpasswd.png") == "passwd"
+    assert name("http://host/..") == "picture"
+    assert name("http://host/a%00b:c*.jpg") == "a_b_c_"
+    assert len(name("http://host/" + "x" * 999)) == still.NAME_LONGEST
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("/missing.jpg", "404"),
+        ("/to-file", "302"),
+        ("/to-ftp", "ftp"),
+        ("/large", "larger than 50 MB"),
+        ("/cut.png", "broke off"),
+        ("/page.png", "JPEG or PNG"),
+    ],
+)
+def test_addresses_that_fail(run: Run, server: str, path: str, says: str) -> None:
+    assert says in refused(run, server + path)
+
+
+def test_an_endless_answer_is_cut_off(
+    run: Run, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(still, "DOWNLOAD_MOST", 100_000)
+    assert "larger than" in refused(run, f"{server}/endless")
+
+
+def test_a_server_that_says_nothing(run: Run, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(still, "DOWNLOAD_WAIT", 0.2)
+    assert "timed out" in refused(run, f"{server}/slow.png")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://host/a.png", "file:///etc/hostname", "http://127.0.0.1:1/a.png", "http://[/a.png"],
+)
+def test_addresses_that_cannot_be(run: Run, url: str) -> None:
+    assert url in refused(run, url)
+
+
+# --- hints ------------------------------------------------------------------------------------
+
+
+def test_a_box_is_read() -> None:
+    assert parse_box("1,2,30,40") == (1, 2, 30, 40)
+    assert parse_box(" 1 , 2, 30 ,40 ") == (1, 2, 30, 40)
+    for text in ("", "1,2,3", "1,2,3,4,5", "-1,0,5,5", "0,0,0,5", "a,b,c,d", "1.5,0,5,5"):
+        with pytest.raises(SettingsError, match="x,y,w,h"):
+            parse_box(text)
+
+
+@pytest.mark.parametrize("times", [1, 8])
+def test_a_box_is_1_inside_and_0_outside(times: int) -> None:
+    hint = box_hint((40 * times, 20 * times, 100 * times, 60 * times), (200 * times, 100 * times))
+    assert hint.dtype == np.float32
+    height, width = hint.shape
+    y, x = (np.indices(hint.shape).T + 0.5).T * np.array([100 / height, 200 / width])[:, None, None]
+    inside = (x > 41) & (x < 139) & (y > 21) & (y < 79)
+    outside = (x < 39) | (x > 141) | (y < 19) | (y > 81)
+    assert np.allclose(hint[inside], 1)
+    assert not hint[outside].any()
+
+
+@pytest.mark.parametrize("box", [(0, 0, 201, 50), (150, 0, 51, 10), (0, 90, 10, 11)])
+def test_a_box_out_of_the_picture_is_refused(box: tuple[int, int, int, int]) -> None:
+    with pytest.raises(SettingsError, match="200x100"):
+        box_hint(box, (200, 100))
+
+
+def test_thin_strokes_count_in_full() -> None:
+    strokes = np.zeros((1000, 2000), np.uint8)
+    strokes[500:504, 400:1600] = 255
+    hint = scribble_hint(strokes, (4000, 2000))
+    assert hint.max() == 1
+    assert hint[:, : hint.shape[1] // 6].max() == 0
+
+
+def test_hints_reach_the_first_network(tmp_path: Path, run: Run) -> None:
+    picture = saved(tmp_path / "a.png", portrait(200, 100))
+    strokes = np.zeros((50, 100), np.uint8)
+    strokes[:, 50:] = 255
+    cv2.imwrite(str(tmp_path / "strokes.png"), strokes)
+    masks = []
+    for options in ({}, {"box": (100, 0, 100, 100)}, {"scribble": tmp_path / "strokes.png"}):
+        assert run(picture, stages=True, **options) == 0
+        masks.append(run.read("a_coarse.png").astype(int))
+    plain, boxed, scribbled = masks
+    assert np.array_equal(boxed, scribbled)
+    assert np.array_equal(plain[:, :95], boxed[:, :95])
+    assert (boxed - plain)[5, 110:].min() > 50  # the toy network adds a quarter of the hint
+
+
+def test_a_scribble_that_does_not_fit(tmp_path: Path, run: Run) -> None:
+    picture = saved(tmp_path / "a.png", portrait(200, 100))
+    file = tmp_path / "strokes.png"
+    cv2.imwrite(str(file), np.full((100, 100), 255, np.uint8))
+    assert run(picture, scribble=file) == SettingsError.exit_code
+    assert "not the shape" in str(run.outcomes[0])
+    cv2.imwrite(str(file), np.zeros((100, 200), np.uint8))
+    with pytest.raises(SettingsError, match="all black"):
+        run(picture, scribble=file)
+    with pytest.raises(SettingsError, match="no such file"):
+        run(picture, scribble=tmp_path / "gone.png")
+    with pytest.raises(SettingsError, match="one of them"):
+        run(picture, scribble=file, box=(0, 0, 5, 5))
+
+
+# --- failures on the way out ------------------------------------------------------------------
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "file").write_text("")
+    run.folder = tmp_path / "file" / "out"
+    with pytest.raises(SinkError, match="output_dir"):
+        run(saved(tmp_path / "a.png"))
+
+
+def test_a_full_disk_leaves_nothing_half_written(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = saved(tmp_path / "a.png")
+    write = Path.write_bytes
+
+    def full(path: Path, data: bytes) -> int:
+        if "foreground" in path.name:
+            write(path, data[:10])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert run(picture) == SinkError.exit_code
+    assert run.files == []
+    assert "the disk is full" in str(run.outcomes[0])
+
+
+def test_a_broken_network_is_the_engine_s_error(tmp_path: Path, run: Run) -> None:
+    mpn, qun, mrn = fake_networks((32, 64))
+    broken = FakeEngine(mrn.inputs, mrn.outputs, lambda feeds: {"alpha": np.float32(np.nan)})
+    run.wide = Bshm(mpn, qun, broken)
+    assert run(saved(tmp_path / "a.png")) == EngineError.exit_code
+    assert run.files == []
+
+
+def test_a_background_that_cannot_be_read_is_said_at_once(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "bg.png").write_bytes(b"no")
+    with pytest.raises(SettingsError, match=r"bg\.png"):
+        run(saved(tmp_path / "a.png"), background=parse_background(str(tmp_path / "bg.png")))
+    assert run.outcomes == []
