@@ -1,0 +1,94 @@
+"""How fast this machine is: decoded frame in, composite out, stage by stage."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import sys
+import time
+from collections.abc import Iterator
+
+from .background import cover, open_background
+from .pipeline import STAGES, Pipeline
+from .runtimes import Runtime, get_runtime, load_bshm
+from .settings import parse_background, parse_size
+from .sink import Null
+from .source import VideoFile, demo_clip
+from .types import Frame, Size
+
+WARM_UP = 10
+NETWORKS = ("mpn", "qun", "mrn")
+
+
+def frames(size: Size, count: int) -> Iterator[Frame]:
+    """Frames of the packaged clip at `size`, decoded beforehand, to and fro."""
+    source = VideoFile(demo_clip())
+    some = [cover(frame.image, size) for _, frame in zip(range(30), source, strict=False)]
+    source.close()
+    order = [*some, *some[-2:0:-1]]
+    for index in range(count):
+        yield Frame(order[index % len(order)], index, index / source.fps)
+
+
+def run_bench(args: argparse.Namespace) -> int:
+    """Prints the table; with --json its last line is one JSON object."""
+    size = parse_size(args.size)
+    runtime = get_runtime(args.runtime)
+    preset = args.preset or "balanced"
+    with load_bshm(preset, runtime, args.threads) as bshm:
+        pipeline = Pipeline(bshm, open_background(parse_background(args.bg), size), size)
+        pipeline.run(frames(size, WARM_UP), [Null()])
+        pipeline.clock.times.clear()
+        memory = [peak_mb()]
+        start = time.perf_counter()
+        pipeline.run(frames(size, args.frames), [Null()])
+        seconds = time.perf_counter() - start
+        memory.append(peak_mb())
+    result = figures(pipeline, runtime, preset, size, args.frames / seconds, memory)
+    print_table(result)
+    if args.json:
+        print(json.dumps(result))
+    return 0
+
+
+def figures(
+    pipeline: Pipeline, runtime: Runtime, preset: str, size: Size, rate: float, memory: list[float]
+) -> dict[str, object]:
+    """All that was measured: times in milliseconds, memory in megabytes."""
+    clock = pipeline.clock
+    stages = {
+        stage: {"p50": clock.quantile(stage, 0.5), "p95": clock.quantile(stage, 0.95)}
+        for stage in STAGES
+        if clock.times[stage]
+    }
+    for name, parts in (("networks", NETWORKS), ("total", tuple(stages))):
+        sums = [sum(values) for values in zip(*(clock.times[p] for p in parts), strict=True)]
+        clock.times[name] = sums
+        stages[name] = {"p50": clock.quantile(name, 0.5), "p95": clock.quantile(name, 0.95)}
+    return {
+        "runtime": runtime.name,
+        "description": runtime.description,
+        "preset": preset,
+        "size": f"{size[0]}x{size[1]}",
+        "frames_per_second": rate,
+        "stages_ms": stages,
+        "peak_memory_mb": memory[1],
+        "memory_growth_mb": memory[1] - memory[0],
+    }
+
+
+def print_table(result: dict[str, object]) -> None:
+    print(f"{result['description']}, {result['preset']}, {result['size']}")
+    print(f"{'stage':12}{'p50 ms':>8}{'p95 ms':>8}")
+    stages = result["stages_ms"]
+    assert isinstance(stages, dict)
+    for stage, value in stages.items():
+        print(f"{stage:12}{value['p50']:8.1f}{value['p95']:8.1f}")
+    print(f"{result['frames_per_second']:.1f} frames/s, peak {result['peak_memory_mb']:.0f} MB")
+
+
+def peak_mb() -> float:
+    """Peak resident memory of this process (kilobytes on Linux, bytes on macOS)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)

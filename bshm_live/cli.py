@@ -1,0 +1,130 @@
+"""The command line: parse ▸ build the parts ▸ run ▸ one line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from . import __version__
+from .errors import BshmError, SettingsError
+from .settings import PRESETS, RUNTIMES
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+BG_HELP = "a picture, a video (loops), blur or blur:N, #rrggbb or a CSS colour name, none"
+COMMANDS = ("video", "image", "demo", "bench", "devices", "doctor", "engines", "live")
+EPILOG = """commands:
+  bshm-live --bg BG                 the webcam with another background, into a virtual camera
+  bshm-live video IN -o OUT         a video file
+  bshm-live image -i IN -d DIR      pictures, folders, URLs
+  bshm-live demo                    the main job on the clip that comes with the package
+  bshm-live bench                   how fast this machine is, stage by stage
+  bshm-live devices                 cameras and virtual cameras
+  bshm-live doctor                  what is missing, and the line to type
+  bshm-live engines list|verify     the networks and the runtimes
+
+bshm-live COMMAND --help tells more."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line; `live` is the command that needs no name."""
+    parser = argparse.ArgumentParser(
+        prog="bshm-live",
+        description="Another background behind a person in live video.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"bshm-live {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _live(commands.add_parser("live", help="webcam to virtual camera (needs no name)"))
+    _video(commands.add_parser("video", help="a video file"))
+    _image(commands.add_parser("image", help="pictures, folders, URLs"))
+    demo = commands.add_parser("demo", help="the main job on the packaged clip")
+    demo.add_argument("-o", "--output", default="demo.mp4", help="default: demo.mp4")
+    demo.add_argument("--bg", help=BG_HELP + "; default: a drawn studio")
+    _engine_options(demo)
+    bench = commands.add_parser("bench", help="milliseconds per stage")
+    bench.add_argument("--json", action="store_true", help="last line of stdout is JSON")
+    bench.add_argument("--size", default="1280x720", metavar="WxH")
+    bench.add_argument("--frames", type=int, default=300)
+    bench.add_argument("--bg", default="#00b140", help=BG_HELP)
+    _engine_options(bench)
+    commands.add_parser("devices", help="cameras and virtual cameras")
+    commands.add_parser("doctor", help="what is missing, and the line to type")
+    engines = commands.add_parser("engines", help="the networks and the runtimes")
+    engines.add_argument("action", choices=("list", "verify"))
+    return parser
+
+
+def _engine_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--runtime", choices=RUNTIMES, default="auto")
+    parser.add_argument("--preset", choices=PRESETS, help="default: balanced; stills: quality")
+    parser.add_argument("--threads", type=int, default=0, help="0: as many as there are cores")
+
+
+def _live(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--bg", required=True, help=BG_HELP)
+    parser.add_argument(
+        "--source", default="0", help="camera number, /dev/videoN, a video file, demo; default: 0"
+    )
+    parser.add_argument(
+        "--sink",
+        action="append",
+        metavar="SINK",
+        help="vcam, vcam:/dev/videoN, a file, window, null; may be given several times",
+    )
+    parser.add_argument("--size", metavar="WxH", help="output size; default: the camera's")
+    parser.add_argument("--fps", type=float, help="frames/s to ask the camera for")
+    parser.add_argument("--preview", action="store_true", help="a window beside the other sinks")
+    parser.add_argument("--mirror", action="store_true", help="flip left and right")
+    parser.add_argument("--no-steady", action="store_true", help="no filter over time")
+    parser.add_argument("--stats", action="store_true", help="milliseconds per stage at the end")
+    parser.add_argument("--frames", type=int, help="stop after so many frames")
+    _engine_options(parser)
+
+
+def _video(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("input", metavar="IN")
+    parser.add_argument("-o", "--output", required=True, metavar="OUT")
+    parser.add_argument("--bg", default="none", help=BG_HELP + "; default: none")
+    parser.add_argument("--alpha", metavar="FILE", help=".mkv: lossless 8-bit grey (FFV1)")
+    parser.add_argument("--foreground", metavar="FILE", help="the person's own colours on black")
+    parser.add_argument("--no-steady", action="store_true", help="no filter over time")
+    _engine_options(parser)
+
+
+def _image(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-i", "--input", nargs="+", required=True, metavar="IN")
+    parser.add_argument("-d", "--output_dir", "--output-dir", default="./results", metavar="DIR")
+    parser.add_argument("--bg", help=BG_HELP)
+    hint = parser.add_mutually_exclusive_group()
+    hint.add_argument("--box", metavar="x,y,w,h", help="where the person is, in pixels")
+    hint.add_argument("--scribble", metavar="PNG", help="white where the person is")
+    parser.add_argument("--stages", action="store_true", help="also MPN's and QUN's masks")
+    _engine_options(parser)
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """argv without the program's name; without a command it means `live`."""
+    words = list(argv)
+    plain = {"-h", "--help", "--version"}
+    if words and words[0] not in plain and words[0] not in COMMANDS:
+        words.insert(0, "live")
+    return build_parser().parse_args(words or ["--help"])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command. Returns the exit code."""
+    args = parse(sys.argv[1:] if argv is None else argv)
+    from . import commands  # what the parser does not need is loaded when it is used
+
+    try:
+        code: int = getattr(commands, args.command)(args)
+        return code
+    except BshmError as error:
+        print(f"bshm-live: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        return SettingsError.exit_code

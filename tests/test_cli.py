@@ -1,0 +1,167 @@
+"""The command line as a person meets it: exit codes and one line each."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from conftest import TOY, portrait
+
+from bshm_live.cli import main
+from bshm_live.source import demo_clip
+
+pytestmark = pytest.mark.usefixtures("toy_engines")
+BG = ["--bg", "#00b140"]
+
+
+def write_clip(path: Path, count: int = 12) -> Path:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 25, (256, 144))
+    for i in range(count):
+        writer.write(portrait(256, 144, centre=(80 + 8 * i, 72), seed=i).picture)
+    writer.release()
+    return path
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return write_clip(tmp_path / "clip.mp4")
+
+
+def fails(capsys: pytest.CaptureFixture[str], code: int, *words: object) -> str:
+    """Runs the program, which must end with `code` and one line on stderr."""
+    assert main([str(word) for word in words]) == code
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("bshm-live: ")
+    return lines[0]
+
+
+def test_video_makes_every_frame_and_its_matte(clip: Path, tmp_path: Path) -> None:
+    out, alpha = tmp_path / "out.mp4", tmp_path / "alpha.mkv"
+    assert main(["video", str(clip), *BG, "-o", str(out), "--alpha", str(alpha)]) == 0
+    for path in (out, alpha):
+        with av.open(str(path)) as container:
+            assert sum(1 for _ in container.decode(video=0)) == 12
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["alpha.mkv", "clip.mp4", "out.mp4"]
+
+
+def test_live_from_a_file_to_a_file(clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "live.mp4"
+    words = [*BG, "--source", str(clip), "--sink", str(out), "--sink", "null", "--frames", "5"]
+    assert main([*words, "--size", "128x96", "--stats"]) == 0
+    with av.open(str(out)) as container:
+        frame = next(container.decode(video=0))
+    assert (frame.width, frame.height) == (128, 96)
+
+
+def test_bench_ends_with_json(capsys: pytest.CaptureFixture[str]) -> None:
+    if not demo_clip().is_file():
+        pytest.skip("the packaged clip is not there")
+    assert main(["bench", "--json", "--size", "320x180", "--frames", "5"]) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert {"mpn", "qun", "mrn", "composite", "networks", "total"} <= set(result["stages_ms"])
+    assert result["frames_per_second"] > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["--bg", "office.jpg"], 2, "no such file"),
+        (["--bg", "greeen"], 2, "colour"),
+        ([*BG, "--size", "1281x720"], 2, "even"),
+        ([*BG, "--source", "none.mp4", "--sink", "null"], 3, "none.mp4"),
+        ([*BG, "--source", "97", "--sink", "null"], 3, "bshm-live devices"),
+        (["video", "none.mp4", "-o", "out.mp4"], 3, "none.mp4"),
+        (["video", "CLIP", "-o", "nowhere/out.mp4"], 5, "nowhere"),
+        (["video", "CLIP", "-o", "out.xyz"], 5, "xyz"),
+        (["image", "-i", "none.jpg", "--preset", "balanced"], 3, "none.jpg"),
+    ],
+)
+def test_bad_input_is_one_line_and_a_code(
+    words: list[str],
+    code: int,
+    says: str,
+    clip: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = fails(capsys, code, *[clip if w == "CLIP" else w for w in words])
+    assert says in line
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_a_file_that_is_no_video(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = tmp_path / "notes.mp4"
+    text.write_text("hello\n" * 100)
+    assert "notes.mp4" in fails(capsys, 3, "video", text, "-o", tmp_path / "out.mp4")
+    assert [p.name for p in tmp_path.iterdir()] == ["notes.mp4"]
+
+
+def test_a_truncated_video_leaves_no_half_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = write_clip(tmp_path / "whole.mp4", 60).read_bytes()
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(whole[: len(whole) // 2])
+    assert "broken.mp4" in fails(capsys, 3, "video", broken, "-o", tmp_path / "out.mp4")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["broken.mp4", "whole.mp4"]
+
+
+def test_no_virtual_camera_gives_the_line_to_type(
+    clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if any(Path("/sys/class/video4linux").glob("video*")):
+        pytest.skip("this machine has video devices")
+    if sys.platform != "linux":
+        pytest.skip("the line is for Linux")
+    line = fails(capsys, 5, *BG, "--source", clip)
+    assert "modprobe v4l2loopback" in line
+    assert "exclusive_caps=1" in line
+
+
+def test_a_wrong_network_is_refused(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "engines"
+    shutil.copytree(TOY, folder)
+    (folder / "balanced" / "qun.onnx").write_bytes(b"not a network")
+    monkeypatch.setenv("BSHM_ENGINES", str(folder))
+    line = fails(capsys, 4, *BG, "--source", clip, "--sink", "null")
+    assert "qun.onnx" in line
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full or a small file system")
+def test_a_full_disk_keeps_nothing_half(clip: Path, tmp_path: Path) -> None:
+    script = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096));"
+        "from bshm_live.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    out = tmp_path / "out.mp4"
+    noise = np.random.default_rng(0).integers(0, 255, (144, 256, 3), np.uint8)
+    picture = tmp_path / "noise.png"
+    cv2.imwrite(str(picture), noise)
+    words = ["video", str(clip), "--bg", str(picture), "-o", str(out)]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 5, done.stderr
+    assert "out.mp4" in done.stderr
+    assert not [p for p in tmp_path.iterdir() if "out" in p.name]
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    assert all(word in text for word in ("video", "image", "demo", "bench", "doctor", "engines"))

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import TOY
+
+from bshm_live import verify
+from bshm_live.errors import EngineError
+from bshm_live.manifest import engines_folder
+
+
+def goldens(folder: Path, shift: float) -> None:
+    """Toy goldens, all zero but for the shapes, next to a copy of the toy networks."""
+    import shutil
+
+    shutil.copytree(TOY, folder)
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (1, 3, 128, 256)).astype(np.uint8)
+    low = image[:, :, ::4, ::4].copy()
+    from conftest import toy_mpn, toy_mrn, toy_qun
+
+    small, large = (x.astype(np.float32) / 255 for x in (low, image))
+    coarse = toy_mpn({"image": small, "hint": np.zeros((1, 1, 32, 64))})["coarse"]
+    coarse = coarse.astype(np.float16)
+    unified = toy_qun({"image": small, "coarse": coarse})["unified"].astype(np.float16)
+    found = toy_mrn({"image": large, "unified": unified})
+    parts = {"image": image, "low": low, "coarse": coarse, "unified": unified, **found}
+    parts["alpha"] = parts["alpha"] + shift
+    np.savez(folder / "goldens.npz", **{f"balanced.{k}": v for k, v in parts.items()})
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BSHM_ENGINES", str(tmp_path / "engines"))
+    return tmp_path / "engines"
+
+
+def test_verify_passes_within_the_bound(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    goldens(folder, 0.0)
+    assert verify.verify_engines() == 0
+    assert "all within" in capsys.readouterr().out
+
+
+def test_verify_fails_outside_the_bound(folder: Path) -> None:
+    goldens(folder, 2 * verify.BOUND)
+    with pytest.raises(EngineError, match="goldens"):
+        verify.verify_engines()
+
+
+def test_the_committed_networks_agree_with_their_goldens(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if not (engines_folder() / "goldens.npz").is_file():
+        pytest.skip("no trained networks in this checkout")
+    assert verify.verify_engines() == 0
+
+
+@pytest.mark.usefixtures("toy_engines")
+def test_list_names_every_network_and_runtime(capsys: pytest.CaptureFixture[str]) -> None:
+    assert verify.list_engines() == 0
+    text = capsys.readouterr().out
+    assert all(name in text for name in ("mpn", "qun", "mrn", "balanced", "ONNX Runtime"))
