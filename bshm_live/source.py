@@ -168,7 +168,9 @@ def _device_name(device: str | int) -> str:
 
 def _open_capture(name: str, device: str | int, size: Size, fps: float) -> cv2.VideoCapture:
     """Opens and asks for MJPG first: raw formats are slow over USB at large sizes."""
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # we say it ourselves
+    # We say ourselves what fails. OpenCV 4 has the function here, OpenCV 5 there.
+    set_log_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
+    set_log_level(0)
     if sys.platform == "linux":
         capture = cv2.VideoCapture(name, cv2.CAP_V4L2)
     else:

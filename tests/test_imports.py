@@ -31,6 +31,7 @@ ORDER = [
     "runtimes.tensorrt",
     "runtimes",
     "pipeline",
+    "still_input",
     "still",
     "bench",
     "verify",

@@ -175,6 +175,7 @@ def make_film(
     """A film whose sound begins `late` seconds after its pictures: a click every half second."""
     with av.open(str(path), "w") as container:
         track = container.add_stream(codec, rate=48000, layout="stereo")
+        track.codec_context.bit_rate = 96_000  # WMA has no default of its own
         if pictures:
             video = container.add_stream("libx264", rate=25)
             video.width, video.height, video.pix_fmt = *SIZE, "yuv420p"
@@ -250,8 +251,9 @@ def test_sound_is_copied_bit_by_bit(tmp_path: Path, kind: str) -> None:
 def test_sound_stays_in_step(tmp_path: Path, given: str, codec: str, out: str, late: float) -> None:
     film = make_film(tmp_path / given, codec, late=late)
     writer = copy_film(film, tmp_path / out)
-    expected = [late + 0.5 * i for i in range(4)]
-    assert clicks(tmp_path / out) == pytest.approx(expected, abs=0.06)
+    expected = clicks(film)
+    assert expected[-3:] == pytest.approx([late + 0.5 * i for i in (1, 2, 3)], abs=0.06)
+    assert clicks(tmp_path / out) == pytest.approx(expected, abs=0.04)
     recoded = out.endswith("webm") or codec == "wmav2"
     assert bool(writer.notes) == recoded
     assert all("sound recoded from" in note for note in writer.notes)

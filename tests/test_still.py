@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from conftest import FakeEngine, Portrait, fake_networks, portrait
 
-from bshm_live import still
+from bshm_live import still_input
 from bshm_live.bshm import Bshm
 from bshm_live.errors import EngineError, SettingsError, SinkError, SourceError
 from bshm_live.settings import BackgroundSpec, parse_background
@@ -24,10 +24,10 @@ from bshm_live.still import (
     cut_out,
     matte_still,
     parse_box,
-    read_still,
     run_image,
     scribble_hint,
 )
+from bshm_live.still_input import read_still
 
 
 @pytest.fixture
@@ -289,15 +289,15 @@ def test_a_picture_too_large_is_refused_by_its_header(tmp_path: Path, run: Run) 
 @pytest.mark.parametrize("ending", [".png", ".jpg", ".bmp", ".tiff", ".gif"])
 def test_the_header_s_size_is_the_picture_s(ending: str) -> None:
     data = cv2.imencode(ending, portrait(70, 30).picture)[1].tobytes()
-    assert still.claimed_size(data) == (70, 30)
+    assert still_input.claimed_size(data) == (70, 30)
     for cut in range(60):  # cut short anywhere: no error but the decoder's
-        still.claimed_size(data[:cut])
+        still_input.claimed_size(data[:cut])
 
 
 def test_just_over_the_limit_in_any_format(tmp_path: Path, run: Run) -> None:
     for name in ("a.jpg", "a.webp", "a.bmp", "a.tiff"):
         run.outcomes.clear()
-        cv2.imwrite(str(tmp_path / name), np.zeros((2, still.LONGEST + 1, 3), np.uint8))
+        cv2.imwrite(str(tmp_path / name), np.zeros((2, still_input.LONGEST + 1, 3), np.uint8))
         assert "over 6000" in refused(run, tmp_path / name)
 
 
@@ -316,7 +316,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Location", where.get(part, "/me.png"))
             self.end_headers()
         elif part == "large":
-            self.answer(b"x" * 1000, length=still.DOWNLOAD_MOST + 1)
+            self.answer(b"x" * 1000, length=still_input.DOWNLOAD_MOST + 1)
         elif part == "endless":
             self.answer(b"x" * 300_000, length=None)
         elif part == "cut.png":
@@ -360,12 +360,12 @@ def test_an_address_is_fetched_also_behind_a_redirect(run: Run, server: str) -> 
 
 
 def test_the_name_from_an_address_stays_in_the_folder() -> None:
-    name = still.address_name
+    name = still_input.address_name
     assert name("http://host") == "picture"
     assert name("http://host/..%2F..%2Fpasswd.png") == "passwd"
     assert name("http://host/..") == "picture"
     assert name("http://host/a%00b:c*.jpg") == "a_b_c_"
-    assert len(name("http://host/" + "x" * 999)) == still.NAME_LONGEST
+    assert len(name("http://host/" + "x" * 999)) == still_input.NAME_LONGEST
 
 
 @pytest.mark.parametrize(
@@ -386,12 +386,12 @@ def test_addresses_that_fail(run: Run, server: str, path: str, says: str) -> Non
 def test_an_endless_answer_is_cut_off(
     run: Run, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(still, "DOWNLOAD_MOST", 100_000)
+    monkeypatch.setattr(still_input, "DOWNLOAD_MOST", 100_000)
     assert "larger than" in refused(run, f"{server}/endless")
 
 
 def test_a_server_that_says_nothing(run: Run, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(still, "DOWNLOAD_WAIT", 0.2)
+    monkeypatch.setattr(still_input, "DOWNLOAD_WAIT", 0.2)
     assert "timed out" in refused(run, f"{server}/slow.png")
 
 

@@ -1,0 +1,157 @@
+"""The training tools where they are exact; skipped where PyTorch is not installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="PyTorch is for training only")
+
+from tools.train import export  # noqa: E402
+from tools.train.augment import degrade, light  # noqa: E402
+from tools.train.data import Frames, Person, blend, foreground_of  # noqa: E402
+from tools.train.fit import fit  # noqa: E402
+from tools.train.losses import laplacian_loss, leaky_clip  # noqa: E402
+from tools.train.masks import boxes, damaged, fattened, hints, shifted  # noqa: E402
+from tools.train.mpn import MPN  # noqa: E402
+from tools.train.mrn import MRN  # noqa: E402
+from tools.train.qun import QUN  # noqa: E402
+
+
+def disc(n: int = 4, h: int = 96, w: int = 128) -> torch.Tensor:
+    y, x = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
+    one = ((y - h // 2) ** 2 + (x - w // 2) ** 2 < (h // 4) ** 2).float()
+    return one.expand(n, 1, h, w).clone()
+
+
+def test_every_hint_and_every_damage_is_a_mask() -> None:
+    torch.manual_seed(0)
+    for make in (hints, damaged):
+        for _ in range(20):
+            mask = make(disc())
+            assert mask.shape == (4, 1, 96, 128)
+            assert mask.min() >= 0
+            assert mask.max() <= 1 + 1e-6
+
+
+def test_a_box_is_the_rectangle_around_the_mask() -> None:
+    mask = torch.zeros(1, 1, 32, 32)
+    mask[0, 0, 5:9, 7:20] = 1
+    mask[0, 0, 6, 8] = 0
+    box = torch.zeros_like(mask)
+    box[0, 0, 5:9, 7:20] = 1
+    assert torch.equal(boxes(mask), box)
+    assert not boxes(torch.zeros_like(mask)).any()
+
+
+def test_fattening_and_thinning_go_the_right_way() -> None:
+    mask = disc(1)
+    assert fattened(mask, -3).sum() < mask.sum() < fattened(mask, 3).sum()
+    assert torch.equal(fattened(mask, 0), mask)
+
+
+def test_shifting_keeps_the_area() -> None:
+    torch.manual_seed(1)
+    area = shifted(disc(), 0.05).sum((1, 2, 3))
+    assert torch.allclose(area, disc().sum((1, 2, 3)), rtol=0.02)
+
+
+def test_leaky_clip_can_return() -> None:
+    x = torch.tensor([-1.0, 0.5, 2.0], requires_grad=True)
+    leaky_clip(x).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == pytest.approx([0.02, 1.0, 0.02])
+
+
+def test_the_laplacian_loss_is_zero_only_for_the_truth() -> None:
+    a = torch.rand(1, 1, 32, 32)
+    assert laplacian_loss(a, a) == 0
+    assert laplacian_loss(a, a.roll(1, 3)) > 0.05
+
+
+def test_blur_fusion_gives_back_the_colour_that_was_mixed() -> None:
+    y, x = np.mgrid[:128, :128]
+    alpha = np.clip((40 - np.hypot(x - 64, y - 64)) / 12 + 0.5, 0, 1)
+    alpha8 = np.rint(alpha * 255).astype(np.uint8)
+    front = np.full((128, 128, 3), (200, 60, 40), np.uint8)
+    picture = blend(front, alpha8, np.full_like(front, 30))
+    soft = (alpha8 > 40) & (alpha8 < 215)
+    error = np.abs(foreground_of(picture, alpha8).astype(int) - front)[soft].mean()
+    assert error < np.abs(picture.astype(int) - front)[soft].mean() / 4
+
+
+def test_frames_hold_together() -> None:
+    """A composite's picture is its foreground where alpha is full."""
+    rng = np.random.default_rng(0)
+    photo = rng.integers(0, 256, (200, 200, 3)).astype(np.uint8)
+    alpha = np.zeros((200, 200), np.uint8)
+    alpha[60:, 60:140] = 255
+    people = [Person("portrait", photo, photo, alpha, 100.0, 60)]
+    frames = Frames(people, [np.zeros((120, 180, 3), np.uint8)], seed=1)
+    covered = []
+    for _ in range(30):
+        image, matte, front = frames.make(128, 96)
+        assert image.shape == front.shape == (96, 128, 3)
+        assert matte.shape == (96, 128)
+        covered.append((matte > 127).mean())
+    assert 0.1 < np.mean(covered) < 0.9
+
+
+def test_light_and_degrade_keep_shape_and_type() -> None:
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (40, 50, 3)).astype(np.uint8)
+    for _ in range(30):
+        for change in (lambda p: light(p, rng, 0.3), lambda p: degrade(p, rng)):
+            out = change(picture)
+            assert out.shape == picture.shape
+            assert out.dtype == np.uint8
+
+
+def test_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    def model() -> torch.nn.Module:
+        torch.manual_seed(0)
+        return torch.nn.Linear(3, 1)
+
+    def run(seconds: float) -> torch.nn.Module:
+        one = model()
+        return fit(
+            "line",
+            one,
+            lambda p: {"l": one(torch.ones(2, 3)).square().mean()},
+            seconds,
+            0.1,
+            tmp_path,
+        )
+
+    run(0.05)
+    steps = torch.load(tmp_path / "line.pt", weights_only=True)["state"]["step"]
+    run(0.1)
+    assert torch.load(tmp_path / "line.pt", weights_only=True)["state"]["step"] > steps > 0
+    assert run(0.1)(torch.ones(1, 3)).abs() < 0.5
+
+
+def test_export_computes_what_pytorch_does(tmp_path: Path) -> None:
+    ort = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    torch.manual_seed(0)
+    models = {
+        "mpn": export.CoarseMask(MPN()),
+        "qun": export.UnifiedMask(QUN()),
+        "mrn": export.AlphaAndResidual(MRN()),
+    }
+    for name, model in models.items():
+        inputs, outputs = export.signature(name, 32, 64)
+        path = tmp_path / f"{name}.onnx"
+        export.to_onnx(model, inputs, list(outputs), path)
+        session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        assert {i.name: tuple(i.shape) for i in session.get_inputs()} == inputs
+        assert {o.name: tuple(o.shape) for o in session.get_outputs()} == outputs
+        feeds = {k: torch.rand(shape) for k, shape in inputs.items()}
+        found = session.run(None, {k: v.numpy() for k, v in feeds.items()})
+        with torch.no_grad():
+            right = model.eval()(*feeds.values())
+        right = right if isinstance(right, tuple) else (right,)
+        for one, other in zip(found, right, strict=True):
+            assert np.abs(one - other.numpy()).max() < 5e-3
