@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -89,6 +88,11 @@ def print_table(result: dict[str, object]) -> None:
 
 
 def peak_mb() -> float:
-    """Peak resident memory of this process (kilobytes on Linux, bytes on macOS)."""
+    """Peak resident memory of this process; 0 on Windows, which Python cannot ask."""
+    if sys.platform == "win32":
+        return 0.0
+    import resource
+
+    # In kilobytes on Linux, in bytes on macOS
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)

@@ -39,7 +39,7 @@ def live(args: argparse.Namespace) -> int:
         for sink in sinks:
             _say(sink.describe())
         watch = LiveWatch(pipeline, sinks, args.frames)
-        _end_on_signal(watch)
+        _end_on_signal(watch, parts)
         pipeline.run(source, sinks, watch)
         watch.summary(stats=settings.stats)
     return 0
@@ -284,16 +284,16 @@ def _open_sinks(
     return sinks
 
 
-def _end_on_signal(watch: LiveWatch) -> None:
-    """Ctrl-C and SIGTERM end after the frame in hand, so that files are whole."""
+def _end_on_signal(watch: LiveWatch, parts: ExitStack) -> None:
+    """Until `parts` closes, Ctrl-C and SIGTERM end after the frame in hand: files are whole."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         if watch.stop:  # asked twice: at once
             raise KeyboardInterrupt
         watch.stop = True
 
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        parts.callback(signal.signal, number, signal.signal(number, stop))
 
 
 def _say(line: str) -> None:

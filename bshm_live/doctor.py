@@ -12,12 +12,9 @@ from pathlib import Path
 from .errors import BshmError
 from .manifest import load_manifest
 from .runtimes import INSTALL, MODULES, available, get_runtime, load_bshm
+from .sink_vcam import FIX, SYSFS
 
-SYSFS = Path("/sys/class/video4linux")
 LOOPBACK = "v4l2loopback"
-MODPROBE = (
-    'sudo modprobe v4l2loopback video_nr=10 card_label="bshm-live" exclusive_caps=1 max_buffers=2'
-)
 
 
 @dataclass(frozen=True)
@@ -40,12 +37,11 @@ def video_nodes() -> Iterator[VideoNode]:
         name = (entry / "name").read_text().strip()
         try:
             with Device(path) as device:
-                info = device.info
+                driver = device.info.driver
+                can = device.info.device_capabilities.name or ""
         except OSError as error:
             yield VideoNode(path, name, "?", "other", problem(error))
             continue
-        can = info.device_capabilities.name or ""
-        driver = info.driver
         if "v4l2 loopback" in driver.lower():
             yield VideoNode(path, name, driver, "virtual camera")
         else:
@@ -71,7 +67,7 @@ def list_devices() -> int:
     if not any(node.kind == "camera" for node in nodes):
         print("no camera: plug one in")
     if not any(node.kind == "virtual camera" for node in nodes):
-        print(f"no virtual camera: {MODPROBE}")
+        print(f"no virtual camera: {FIX}")
     return 0
 
 
@@ -104,14 +100,14 @@ def _linux() -> None:
     _line(bool(cameras), ", ".join(f"{n.path} {n.name}" for n in cameras) or "no camera found")
     module = Path("/sys/module") / LOOPBACK
     if not module.exists():
-        _line(False, f"v4l2loopback is not loaded: {MODPROBE}")
+        _line(False, f"v4l2loopback is not loaded: {FIX}")
         _line(*_installed())
     else:
         version = (module / "version").read_text().strip() if (module / "version").exists() else ""
         _line(True, f"v4l2loopback {version}")
         virtual = [n for n in nodes if n.kind == "virtual camera"]
         text = ", ".join(f"{n.path} {n.name}" for n in virtual)
-        _line(bool(virtual), text or f"no virtual camera: {MODPROBE}")
+        _line(bool(virtual), text or f"no virtual camera: {FIX}")
     for node in nodes:
         if node.problem:
             _line(False, f"{node.path}: {node.problem}")

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bshm_live import doctor
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="V4L2 is Linux's")
+
+
+@linux
+def test_devices_names_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(doctor, "SYSFS", tmp_path)
+    assert doctor.list_devices() == 0
+    text = capsys.readouterr().out
+    assert "no camera" in text
+    assert doctor.FIX in text
+
+
+@linux
+def test_a_node_that_cannot_be_opened_is_listed_with_its_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "video987").mkdir()
+    (tmp_path / "video987" / "name").write_text("Ghost\n")
+    monkeypatch.setattr(doctor, "SYSFS", tmp_path)
+    (node,) = doctor.video_nodes()
+    assert (node.name, node.kind) == ("Ghost", "other")
+    assert node.problem
+
+
+def test_permission_names_the_group() -> None:
+    assert "usermod -aG video" in doctor.problem(PermissionError(13, "Permission denied"))
+
+
+def test_doctor_fails_without_networks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BSHM_ENGINES", str(tmp_path))
+    assert doctor.run_doctor() == 4
+    assert "todo" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("toy_engines")
+def test_doctor_is_content_with_networks(capsys: pytest.CaptureFixture[str]) -> None:
+    assert doctor.run_doctor() == 0
+    assert "ok    networks: 6 files" in capsys.readouterr().out
+
+
+@pytest.mark.device
+@pytest.mark.slow
+def test_devices_tells_cameras_from_virtual_cameras(
+    tmp_path: Path, guest: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    done = guest(tmp_path, sys.executable, "-m", "bshm_live", "devices", seconds=60)
+    kinds = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines()}
+    assert kinds["/dev/video0"][0] == "camera", done.stdout
+    assert kinds["/dev/video10"] == ["virtual", "camera", "bshm-live"], done.stdout

@@ -1,0 +1,45 @@
+"""Makes README's picture from the packaged clip: frame, coarse, unified, alpha, composite.
+
+python -m tools.make_steps
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from bshm_live.background import Fixed, studio
+from bshm_live.pipeline import Pipeline
+from bshm_live.runtimes import get_runtime, load_bshm
+from bshm_live.source import VideoFile, demo_clip
+
+OUT = Path("bshm_live/assets/steps.jpg")
+FRAME = 40  # of the clip: the hint from the frame before is settled
+CUT = (120, 520)  # columns: the person
+
+
+def main() -> None:
+    source = VideoFile(demo_clip())
+    with load_bshm("balanced", get_runtime("onnxruntime")) as bshm:
+        pipeline = Pipeline(bshm, Fixed(studio(source.size)), source.size, fail_closed=False)
+        for frame in source:
+            hint = pipeline.steadier.hint(frame.image)
+            matte = bshm.matte(frame.image, hint)
+            shot = pipeline.shoot(frame)
+            if frame.index == FRAME:
+                break
+    grey = [
+        cv2.resize(np.rint(m * 255).astype(np.uint8), source.size)
+        for m in (matte.coarse, matte.unified)
+    ]
+    masks = [cv2.cvtColor(m, cv2.COLOR_GRAY2BGR) for m in (*grey, shot.alpha)]
+    row = [frame.image, *masks, shot.composite]
+    picture = np.concatenate([p[:, CUT[0] : CUT[1]] for p in row], 1)
+    cv2.imwrite(str(OUT), picture, [cv2.IMWRITE_JPEG_QUALITY, 88])
+    print(OUT, picture.shape)
+
+
+if __name__ == "__main__":
+    main()
