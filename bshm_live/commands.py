@@ -116,6 +116,9 @@ class Files:
     def __init__(self, parts: ExitStack) -> None:
         self.writers: list[VideoWriter] = []
         parts.push(self._leave)
+        # So that SIGTERM, too, leaves no part of a file behind.
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        parts.callback(signal.signal, signal.SIGTERM, before)
 
     def add(self, writer: VideoWriter) -> None:
         self.writers.append(writer)
@@ -136,6 +139,7 @@ class Files:
 
 def _run_with_bar(pipeline: Pipeline, source: VideoFile, files: Files) -> tuple[float, int]:
     """Seconds and frames; shows frames/s and the time left."""
+    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
@@ -145,7 +149,8 @@ def _run_with_bar(pipeline: Pipeline, source: VideoFile, files: Files) -> tuple[
         TimeRemainingColumn(),
     )
     start = time.monotonic()
-    with Progress(*columns, transient=True, refresh_per_second=4) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, refresh_per_second=4) as bar:
         task = bar.add_task("", total=source.count, rate=0.0)
 
         def after(shot: Shot) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import av
@@ -165,3 +167,21 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert stop.value.code == 0
     text = capsys.readouterr().out
     assert all(word in text for word in ("video", "image", "demo", "bench", "doctor", "engines"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_video_leaves_nothing_behind(tmp_path: Path, number: int) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", 3000)
+    words = ["video", str(clip), *BG, "-o", str(tmp_path / "out.mp4")]
+    running = subprocess.Popen([sys.executable, "-m", "bshm_live", *words])
+    try:
+        while len(list(tmp_path.iterdir())) < 2:  # until the part file is there
+            assert running.poll() is None
+            time.sleep(0.05)
+        time.sleep(0.3)
+        running.send_signal(number)
+        assert running.wait(30) == 130
+    finally:
+        running.kill()
+    assert [p.name for p in tmp_path.iterdir()] == ["clip.mp4"]

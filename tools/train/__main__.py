@@ -29,13 +29,14 @@ from .losses import (
     leaky_clip,
     mask_loss,
 )
-from .masks import damaged, hints
+from .masks import damaged, hints, shifted
 from .mpn import MPN
 from .mrn import MRN
 from .qun import QUN
 
 SMALL, MIDDLE, LARGE = (96, 128), (128, 192), (160, 256)  # (h, w) of the presets
 BATCH = 32
+P_OWN_BATCH, P_OWN = 0.5, 0.6  # batches, and hints in them, that are MPN's own
 
 
 class Taught(nn.Module):
@@ -62,7 +63,7 @@ def train_mpn(data: Store, minutes: float, work: Path) -> MPN:
 
     def step(progress: float) -> Losses:
         b = data.batch(BATCH, size_at(progress))
-        logits, (u4, u8, _) = model.mpn(b["image"], hint_of(b))
+        logits, (u4, u8, _) = model.mpn(b["image"], own_hint(model.mpn, b))
         return {
             "mask": mask_loss(logits, b["alpha"]),
             "r3": feature_loss(model.to_r3(u4), b["r3"]),
@@ -77,8 +78,19 @@ def train_mpn(data: Store, minutes: float, work: Path) -> MPN:
 def hint_of(b: dict[str, Tensor]) -> Tensor:
     """In clips the frame before, mostly; in stills the ways of `hints`."""
     made = hints(b["alpha"])
-    use_last = b["is_clip"] * (torch.rand_like(b["is_clip"]) < 0.6).float()
+    use_last = b["is_clip"] * (torch.rand_like(b["is_clip"]) < 0.5).float()
     return b["last"] * use_last + made * (1 - use_last)
+
+
+def own_hint(mpn: MPN, b: dict[str, Tensor]) -> Tensor:
+    """Often what MPN itself makes of a hint, so that its faults do not feed themselves."""
+    hint = hint_of(b)
+    if torch.rand(()) > P_OWN_BATCH:
+        return hint
+    with torch.no_grad():
+        made = shifted(mpn(b["image"], hint)[0].sigmoid(), 0.015)
+    use = (torch.rand_like(b["is_clip"]) < P_OWN).float()
+    return made * use + hint * (1 - use)
 
 
 def train_qun(data: Store, mpn: MPN, minutes: float, work: Path) -> QUN:

@@ -64,9 +64,10 @@ def hints(alpha: Tensor) -> Tensor:
     last = fattened(last, int(torch.randint(-2, 3, ())))
     far = shifted(alpha, 0.25, 0.2)
     other = alpha.roll(1, 0)
-    holed = last * (1 - blobs(last)) + (1 - last) * blobs(last, 0.95)
+    patches = blobs(last, 0.85)
+    holed = last * (1 - patches) + (1 - last) * patches
     choices = [torch.zeros_like(alpha), last, holed, far, other, boxes(alpha), scribbles(alpha)]
-    return _pick(choices, [0.44, 0.26, 0.1, 0.05, 0.05, 0.05, 0.05], alpha)
+    return _pick(choices, [0.38, 0.16, 0.18, 0.1, 0.1, 0.04, 0.04], alpha)
 
 
 def damaged(alpha: Tensor) -> Tensor:
