@@ -18,6 +18,7 @@ CHANGE_NONE = 0.03
 CHANGE_FULL = 0.15
 GATE_GRID = 4  # the gate is computed on a grid this much coarser
 GATE_BLUR = 3
+UNSURE = np.float32(0.15)  # of a hint: below it is nothing, as far from 1 it is person
 CUT_SIZE = (32, 18)
 CUT_LEVEL = 45.0  # mean difference, of 255, between one frame and the next
 
@@ -39,7 +40,7 @@ class Steadier:
         ):
             self._last = None
         self._glance = glance
-        return None if self._last is None else low_alpha(self._last)
+        return None if self._last is None else firm(low_alpha(self._last))
 
     def steady(self, matte: Matte) -> Matte:
         """The matte with its flicker taken out, without lag where it moves."""
@@ -53,7 +54,13 @@ class Steadier:
         self._last = None
 
 
+def firm(alpha: Alpha) -> Alpha:
+    """What was unsure is made surer, so that a doubt does not feed itself and grow."""
+    return np.clip((alpha - UNSURE) / (1 - 2 * UNSURE), 0, 1)
+
+
 def low_alpha(matte: Matte) -> Alpha:
+    """The matte (4h, 4w) at the low size (h, w)."""
     height, width = matte.unified.shape
     return cv2.resize(matte.alpha, (width, height), interpolation=cv2.INTER_AREA)
 

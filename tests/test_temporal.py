@@ -127,3 +127,15 @@ def test_without_smoothing_mattes_pass_and_hints_stay() -> None:
     second = matte(edge(30) * 0.99)
     assert steadier.steady(second) is second
     assert steadier.hint(picture) is not None
+
+
+def test_a_doubt_does_not_feed_itself() -> None:
+    steadier = Steadier()
+    picture = np.zeros((90, 160, 3), np.uint8)
+    steadier.hint(picture)
+    steadier.steady(matte(0.1 + 0.85 * edge(48)))
+    hint = steadier.hint(picture)
+    assert hint is not None
+    assert hint.dtype == np.float32
+    assert (hint[:, :11] == 1).all()
+    assert (hint[:, 13:] == 0).all()
