@@ -15,7 +15,7 @@ from .types import Engine, Tensor
 
 # The largest difference that a runtime in float32 may have from the goldens,
 # which PyTorch computed when the networks were exported (kept as float16).
-BOUND = 2e-3
+BOUND = 1e-3
 
 
 def list_engines() -> int:

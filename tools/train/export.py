@@ -20,6 +20,7 @@ import onnx
 import torch
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .__main__ import Taught
 from .mpn import MPN
@@ -63,7 +64,22 @@ class AlphaAndResidual(nn.Module):
 
 def averaged(model: nn.Module, path: Path) -> nn.Module:
     model.load_state_dict(torch.load(path, weights_only=True)["average"])
-    return model.eval()
+    return ready(model.eval())
+
+
+def ready(model: nn.Module) -> nn.Module:
+    """BatchNorm folded into its convolution and weights rounded as the files hold them."""
+    for module in list(model.modules()):
+        if isinstance(module, nn.Sequential):
+            for at in range(len(module) - 1):
+                conv, norm = module[at], module[at + 1]
+                if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                    module[at] = fuse_conv_bn_eval(conv, norm)
+                    module[at + 1] = nn.Identity()
+    for weight in model.parameters():
+        if weight.numel() >= SMALLEST_HALVED:
+            weight.data = weight.data.half().float()
+    return model
 
 
 def to_onnx(model: nn.Module, inputs: Shapes, outputs: list[str], path: Path) -> None:
@@ -155,15 +171,10 @@ def export(work: Path, folder: Path, picture: Path) -> None:
 def goldens(models: dict[str, nn.Module], picture: Path) -> dict[str, np.ndarray]:
     """What PyTorch makes of one picture at every preset, stage by stage.
 
-    Keys are PRESET.NAME; pictures are uint8 NCHW RGB, the rest float16. The
-    weights are rounded as in the files, so that only the runtimes differ.
+    Keys are PRESET.NAME; pictures are uint8 NCHW RGB, the rest float16.
     """
     _, bgr = cv2.VideoCapture(str(picture)).read()
     out: dict[str, np.ndarray] = {}
-    for model in models.values():
-        for weight in model.parameters():
-            if weight.numel() >= SMALLEST_HALVED:
-                weight.data = weight.data.half().float()
     for preset, (h, w) in PRESETS.items():
         large = cv2.resize(bgr, (4 * w, 4 * h), interpolation=cv2.INTER_AREA)
         small = cv2.resize(large, (w, h), interpolation=cv2.INTER_AREA)
