@@ -137,5 +137,5 @@ def test_a_doubt_does_not_feed_itself() -> None:
     hint = steadier.hint(picture)
     assert hint is not None
     assert hint.dtype == np.float32
-    assert (hint[:, :11] == 1).all()
-    assert (hint[:, 13:] == 0).all()
+    assert (hint[:, :12] == 1).all()
+    assert (hint[:, 14:] == 0).all()

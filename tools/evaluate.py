@@ -85,12 +85,12 @@ def read_clips(folder: Path) -> list[Clip]:
 
 
 def gradient(alpha: Image) -> Image:
-    """Gradient magnitude with Gaussian derivatives of sigma 1.4."""
+    """Gradient magnitude with Gaussian derivatives of sigma 1.4, kernels of L2 norm 1."""
     radius = int(np.ceil(3 * SIGMA))
     x = np.arange(-radius, radius + 1, dtype=np.float64)
     smooth = np.exp(-(x**2) / (2 * SIGMA**2))
-    smooth /= smooth.sum()
-    slope = -x / SIGMA**2 * smooth
+    slope = x * smooth
+    smooth, slope = (k / np.sqrt((k**2).sum()) for k in (smooth, slope))
     along = cv2.sepFilter2D(alpha, cv2.CV_32F, slope, smooth)
     down = cv2.sepFilter2D(alpha, cv2.CV_32F, smooth, slope)
     return np.sqrt(along**2 + down**2)
