@@ -56,7 +56,7 @@ def fit(
         os.replace(part, path)
 
     model.train()
-    last_save, sums = time.monotonic(), dict[str, float]()
+    last_save, sums, since = time.monotonic(), dict[str, float](), 0
     while state["spent"] < seconds:
         start = time.monotonic()
         progress = state["spent"] / seconds
@@ -73,10 +73,12 @@ def fit(
         state["step"] += 1
         state["spent"] += min(time.monotonic() - start, LONGEST_STEP)
         for key, value in losses.items():
-            sums[key] = sums.get(key, 0.0) + value.item() / 100
+            sums[key] = sums.get(key, 0.0) + value.item()
+        since += 1
         if state["step"] % 100 == 0:
-            report(work / f"{name}.csv", state, rate, sums)
-            sums = {}
+            means = {key: value / since for key, value in sums.items()}
+            report(work / f"{name}.csv", state, rate, means)
+            sums, since = {}, 0
         if time.monotonic() - last_save > CHECKPOINT_SECONDS:
             checkpoint()
             last_save = time.monotonic()
@@ -95,10 +97,10 @@ def blend_in(average: nn.Module, model: nn.Module, keep: float) -> None:
                 value.copy_(now[key])
 
 
-def report(path: Path, state: dict[str, float], rate: float, sums: dict[str, float]) -> None:
+def report(path: Path, state: dict[str, float], rate: float, means: dict[str, float]) -> None:
     if not path.exists():
-        path.write_text("step,spent,lr," + ",".join(sums) + "\n")
-    values = ",".join(f"{v:.5f}" for v in sums.values())
+        path.write_text("step,spent,lr," + ",".join(means) + "\n")
+    values = ",".join(f"{v:.5f}" for v in means.values())
     line = f"{state['step']:.0f},{state['spent']:.0f},{rate:.2e},{values}"
     with path.open("a") as file:
         file.write(line + "\n")
