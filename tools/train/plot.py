@@ -1,6 +1,6 @@
 """Draws the loss curves of a training run, from the logs in its work folder.
 
-    python -m tools.train.plot --work .train --out engines/loss.png
+python -m tools.train.plot --work .train --out engines/loss.png
 """
 
 from __future__ import annotations
