@@ -58,7 +58,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _engine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runtime", choices=RUNTIMES, default="auto")
-    parser.add_argument("--preset", choices=PRESETS, help="default: balanced; stills: quality")
+    parser.add_argument(
+        "--preset",
+        choices=PRESETS,
+        help="default: balanced; live on a slow machine: fast; stills: quality",
+    )
     parser.add_argument("--threads", type=int, default=0, help="0: as many as there are cores")
 
 

@@ -13,6 +13,7 @@ from types import FrameType
 from .background import Background, Fixed, open_background, plain, studio
 from .bshm import Bshm
 from .errors import SettingsError, SinkError
+from .manifest import load_manifest
 from .pipeline import STAGES, Pipeline
 from .runtimes import Runtime, get_runtime, load_bshm
 from .settings import Settings, parse_background, parse_size
@@ -20,18 +21,19 @@ from .sink import VideoWriter, open_sink
 from .source import VideoFile, demo_clip, open_source
 from .types import Frame, Shot, Sink, Size
 
-STATUS_SECONDS = 10.0
+NETWORKS_SHARE = 0.75  # of a frame's time; the rest is for camera, composite and sinks
+TRIALS = 7
 
 
 def live(args: argparse.Namespace) -> int:
     """Webcam (or a file played at its own pace) to virtual camera."""
     settings = _settings(args)
     with ExitStack() as parts:
-        runtime, bshm = _networks(args, settings.preset, parts)
         text = str(demo_clip()) if settings.source == "demo" else settings.source
         source = open_source(text, settings.size, settings.fps)
         parts.callback(source.close)
         size = settings.size or source.size
+        runtime, bshm = _live_networks(args, size, source.fps, parts)
         background = open_background(settings.background, size)
         sinks = _open_sinks(settings, size, source.fps, background, parts)
         pipeline = Pipeline(bshm, background, size, mirror=settings.mirror, smooth=settings.steady)
@@ -150,7 +152,8 @@ def _run_with_bar(pipeline: Pipeline, source: VideoFile, files: Files) -> tuple[
     )
     start = time.monotonic()
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, refresh_per_second=4) as bar:
+    quiet = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=quiet) as bar:
         task = bar.add_task("", total=source.count, rate=0.0)
 
         def after(shot: Shot) -> bool:
@@ -256,7 +259,7 @@ def _settings(args: argparse.Namespace) -> Settings:
         size=parse_size(args.size) if args.size else None,
         fps=args.fps,
         runtime=args.runtime,
-        preset=args.preset or "balanced",
+        preset=args.preset,
         threads=args.threads,
         mirror=args.mirror,
         steady=not args.no_steady,
@@ -269,6 +272,34 @@ def _networks(args: argparse.Namespace, preset: str, parts: ExitStack) -> tuple[
     runtime = get_runtime(args.runtime)
     bshm = parts.enter_context(load_bshm(preset, runtime, args.threads))
     return runtime, bshm
+
+
+def _live_networks(
+    args: argparse.Namespace, size: Size, fps: float, parts: ExitStack
+) -> tuple[Runtime, Bshm]:
+    """The preset that was asked for; else balanced, or fast where that keeps no pace."""
+    runtime, bshm = _networks(args, args.preset or "balanced", parts)
+    if args.preset or "fast" not in load_manifest().presets:
+        return runtime, bshm
+    takes, frame = milliseconds(bshm, size), 1000 / fps
+    if takes < frame * NETWORKS_SHARE:
+        return runtime, bshm
+    _say(
+        f"the balanced networks take {takes:.0f} ms here, too much of a frame's {frame:.0f} ms: "
+        "using --preset fast (give --preset balanced for better edges at fewer frames/s)"
+    )
+    return _networks(args, "fast", parts)
+
+
+def milliseconds(bshm: Bshm, size: Size) -> float:
+    """What one matte takes on this machine, the median of a few; nothing else is counted."""
+    picture = plain((128, 128, 128), size)
+    times = []
+    for _ in range(TRIALS):
+        start = time.perf_counter()
+        bshm.matte(picture)
+        times.append((time.perf_counter() - start) * 1e3)
+    return sorted(times)[TRIALS // 2]
 
 
 def _open_sinks(

@@ -34,7 +34,10 @@ class BackgroundSpec:
 
 @dataclass(frozen=True)
 class Settings:
-    """One live session. `size` is (width, height), both even; None takes the source's."""
+    """One live run. `size` is (width, height), both even; None takes the source's.
+
+    `preset` None: balanced, or fast where balanced cannot keep the source's rate.
+    """
 
     background: BackgroundSpec
     source: str = "0"
@@ -42,7 +45,7 @@ class Settings:
     size: Size | None = None
     fps: float | None = None
     runtime: Runtime = "auto"
-    preset: Preset = "balanced"
+    preset: Preset | None = None
     threads: int = 0
     mirror: bool = False
     steady: bool = True

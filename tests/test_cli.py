@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from conftest import TOY, portrait
 
+from bshm_live import commands
 from bshm_live.cli import main
 from bshm_live.source import demo_clip
 
@@ -64,6 +65,23 @@ def test_live_from_a_file_to_a_file(clip: Path, tmp_path: Path) -> None:
     with av.open(str(out)) as container:
         frame = next(container.decode(video=0))
     assert (frame.width, frame.height) == (128, 96)
+
+
+@pytest.mark.parametrize(("takes", "fast"), [(1.0, False), (500.0, True)])
+def test_a_slow_machine_gets_the_fast_preset(
+    takes: float,
+    fast: bool,
+    clip: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv("BSHM_ENGINES")
+    monkeypatch.setattr(commands, "milliseconds", lambda *_: takes)
+    words = [*BG, "--source", str(clip), "--sink", "null", "--frames", "2"]
+    assert main(words) == 0
+    assert ("using --preset fast" in capsys.readouterr().err) == fast
+    assert main([*words, "--preset", "balanced"]) == 0
+    assert "using --preset fast" not in capsys.readouterr().err
 
 
 def test_bench_ends_with_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,7 @@ ALIVE = 5.0  # frames/s: how fast it is, is for the benchmark to say
 SCRIPT = """
 set -u
 clip=$1 python=$2
-ffmpeg -v error -re -r 30 -stream_loop -1 -i "$clip" -vf scale=640:360 -pix_fmt yuyv422 \
+ffmpeg -v error -readrate 1.2 -stream_loop -1 -i "$clip" -vf scale=640:360 -pix_fmt yuyv422 \
     -f v4l2 /dev/video11 &
 feeder=$!
 until v4l2-ctl -d /dev/video11 --all | grep -q 'Video Capture$'; do sleep 0.1; done
