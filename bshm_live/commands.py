@@ -33,7 +33,7 @@ def live(args: argparse.Namespace) -> int:
         source = open_source(text, settings.size, settings.fps)
         parts.callback(source.close)
         size = settings.size or source.size
-        runtime, bshm = _live_networks(args, size, source.fps, parts)
+        runtime, bshm = _live_networks(settings, size, source.fps, parts)
         background = open_background(settings.background, size)
         sinks = _open_sinks(settings, size, source.fps, background, parts)
         pipeline = Pipeline(bshm, background, size, mirror=settings.mirror, smooth=settings.steady)
@@ -267,19 +267,21 @@ def _settings(args: argparse.Namespace) -> Settings:
     )
 
 
-def _networks(args: argparse.Namespace, preset: str, parts: ExitStack) -> tuple[Runtime, Bshm]:
+def _networks(
+    asked: argparse.Namespace | Settings, preset: str, parts: ExitStack
+) -> tuple[Runtime, Bshm]:
     """The runtime that was asked for and its three networks, closed with `parts`."""
-    runtime = get_runtime(args.runtime)
-    bshm = parts.enter_context(load_bshm(preset, runtime, args.threads))
+    runtime = get_runtime(asked.runtime)
+    bshm = parts.enter_context(load_bshm(preset, runtime, asked.threads))
     return runtime, bshm
 
 
 def _live_networks(
-    args: argparse.Namespace, size: Size, fps: float, parts: ExitStack
+    settings: Settings, size: Size, fps: float, parts: ExitStack
 ) -> tuple[Runtime, Bshm]:
     """The preset that was asked for; else balanced, or fast where that keeps no pace."""
-    runtime, bshm = _networks(args, args.preset or "balanced", parts)
-    if args.preset or "fast" not in load_manifest().presets:
+    runtime, bshm = _networks(settings, settings.preset or "balanced", parts)
+    if settings.preset or "fast" not in load_manifest().presets:
         return runtime, bshm
     takes, frame = milliseconds(bshm, size), 1000 / fps
     if takes < frame * NETWORKS_SHARE:
@@ -288,7 +290,7 @@ def _live_networks(
         f"the balanced networks take {takes:.0f} ms here, too much of a frame's {frame:.0f} ms: "
         "using --preset fast (give --preset balanced for better edges at fewer frames/s)"
     )
-    return _networks(args, "fast", parts)
+    return _networks(settings, "fast", parts)
 
 
 def milliseconds(bshm: Bshm, size: Size) -> float:
