@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 
 from .background import cover, open_background
-from .pipeline import STAGES, Pipeline
+from .pipeline import Pipeline, quantiles, stage_table
 from .runtimes import Runtime, get_runtime, load_bshm
 from .settings import parse_background, parse_size
 from .sink import Null
@@ -38,7 +38,7 @@ def run_bench(args: argparse.Namespace) -> int:
     with load_bshm(preset, runtime, args.threads) as bshm:
         pipeline = Pipeline(bshm, open_background(parse_background(args.bg), size), size)
         pipeline.run(frames(size, WARM_UP), [Null()])
-        pipeline.clock.times.clear()
+        pipeline.clock.clear()
         memory = [peak_mb()]
         start = time.perf_counter()
         pipeline.run(frames(size, args.frames), [Null()])
@@ -55,16 +55,9 @@ def figures(
     pipeline: Pipeline, runtime: Runtime, preset: str, size: Size, rate: float, memory: list[float]
 ) -> dict[str, object]:
     """All that was measured: times in milliseconds, memory in megabytes."""
-    clock = pipeline.clock
-    stages = {
-        stage: {"p50": clock.quantile(stage, 0.5), "p95": clock.quantile(stage, 0.95)}
-        for stage in STAGES
-        if clock.times[stage]
-    }
+    times, stages = pipeline.clock.times, pipeline.clock.quantiles()
     for name, parts in (("networks", NETWORKS), ("total", tuple(stages))):
-        sums = [sum(values) for values in zip(*(clock.times[p] for p in parts), strict=True)]
-        clock.times[name] = sums
-        stages[name] = {"p50": clock.quantile(name, 0.5), "p95": clock.quantile(name, 0.95)}
+        stages[name] = quantiles(map(sum, zip(*(times[p] for p in parts), strict=True)))
     return {
         "runtime": runtime.name,
         "description": runtime.description,
@@ -79,11 +72,9 @@ def figures(
 
 def print_table(result: dict[str, object]) -> None:
     print(f"{result['description']}, {result['preset']}, {result['size']}")
-    print(f"{'stage':12}{'p50 ms':>8}{'p95 ms':>8}")
     stages = result["stages_ms"]
     assert isinstance(stages, dict)
-    for stage, value in stages.items():
-        print(f"{stage:12}{value['p50']:8.1f}{value['p95']:8.1f}")
+    print(stage_table(stages))
     print(f"{result['frames_per_second']:.1f} frames/s, peak {result['peak_memory_mb']:.0f} MB")
 
 

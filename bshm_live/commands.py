@@ -14,7 +14,7 @@ from .background import Background, Fixed, open_background, plain, studio
 from .bshm import Bshm
 from .errors import SettingsError, SinkError
 from .manifest import load_manifest
-from .pipeline import STAGES, Pipeline
+from .pipeline import Pipeline, stage_table
 from .runtimes import Runtime, get_runtime, load_bshm
 from .settings import Settings, parse_background, parse_size
 from .sink import VideoWriter, open_sink
@@ -71,7 +71,7 @@ class LiveWatch:
         note = f", {self.covered} with the background alone" if self.covered else ""
         _say(f"{self.count} frames in {seconds:.1f} s: {self.count / seconds:.1f} frames/s{note}")
         if stats:
-            _say(stage_table(self.pipeline))
+            _say(stage_table(self.pipeline.clock.quantiles()))
 
 
 def video(args: argparse.Namespace) -> int:
@@ -182,7 +182,7 @@ def demo(args: argparse.Namespace) -> int:
         seconds, count = _run_with_bar(pipeline, source, files)
     _say(
         f"{args.output}: the packaged clip, {count} frames of {source.size[0]}x{source.size[1]}, "
-        f"cut out by MPN, QUN and MRN and put before a studio; "
+        f"cut out by MPN, QUN and MRN and put before {args.bg or 'a studio'}; "
         f"{count / max(seconds, 1e-6):.1f} frames/s on {runtime.description}"
     )
     return 0
@@ -233,17 +233,6 @@ def engines(args: argparse.Namespace) -> int:
     from .verify import list_engines, verify_engines
 
     return list_engines() if args.action == "list" else verify_engines()
-
-
-def stage_table(pipeline: Pipeline) -> str:
-    """Milliseconds per stage, median and 95th percentile."""
-    clock = pipeline.clock
-    rows = [
-        f"{stage:12}{clock.quantile(stage, 0.5):8.1f}{clock.quantile(stage, 0.95):8.1f}"
-        for stage in STAGES
-        if clock.times[stage]
-    ]
-    return "\n".join([f"{'stage':12}{'p50 ms':>8}{'p95 ms':>8}", *rows])
 
 
 def _settings(args: argparse.Namespace) -> Settings:
@@ -307,18 +296,13 @@ def milliseconds(bshm: Bshm, size: Size) -> float:
 def _open_sinks(
     settings: Settings, size: Size, fps: float, background: Background, parts: ExitStack
 ) -> list[Sink]:
-    """All sinks; a file among them is kept only if the session ends well."""
+    """All sinks, closed with `parts`: each, and a recording is kept, whatever ended the run."""
     placeholder = background(Frame(plain((0, 0, 0), size), 0, 0.0), None)
     sinks: list[Sink] = []
-
-    def leave(kind: type[BaseException] | None, *_: object) -> None:
-        for sink in sinks:
-            sink.close(ok=kind is None or issubclass(kind, KeyboardInterrupt))
-
-    parts.push(leave)
     for text in settings.sinks:
         transparent = settings.background.kind == "none"
         sinks.append(open_sink(text, size, fps, placeholder=placeholder, transparent=transparent))
+        parts.callback(sinks[-1].close)
     return sinks
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -17,25 +17,43 @@ from .temporal import Steadier
 from .types import Frame, Matte, Shot, Sink, Size
 
 STAGES = ("preprocess", "mpn", "qun", "mrn", "temporal", "background", "composite", "sink")
+KEPT = 10_000  # latest times of each stage: a call may last for hours
+
+Quantiles = dict[str, dict[str, float]]  # stage: p50 and p95 in milliseconds
 
 
 class StageClock:
     """Milliseconds per stage, from the end of the last one to the call."""
 
     def __init__(self) -> None:
-        self.times: dict[str, list[float]] = defaultdict(list)
-        self._last = time.perf_counter()
+        self.clear()
+        self.start()
+
+    def clear(self) -> None:
+        self.times: dict[str, deque[float]] = {}
 
     def start(self) -> None:
         self._last = time.perf_counter()
 
     def __call__(self, stage: str) -> None:
         now = time.perf_counter()
-        self.times[stage].append((now - self._last) * 1e3)
+        self.times.setdefault(stage, deque(maxlen=KEPT)).append((now - self._last) * 1e3)
         self._last = now
 
-    def quantile(self, stage: str, share: float) -> float:
-        return float(np.quantile(self.times[stage], share)) if self.times[stage] else 0.0
+    def quantiles(self) -> Quantiles:
+        """Of the stages that ran, in order."""
+        return {stage: quantiles(self.times[stage]) for stage in STAGES if stage in self.times}
+
+
+def quantiles(times: Iterable[float]) -> dict[str, float]:
+    p50, p95 = np.quantile(list(times), (0.5, 0.95))
+    return {"p50": float(p50), "p95": float(p95)}
+
+
+def stage_table(stages: Mapping[str, Mapping[str, float]]) -> str:
+    """Milliseconds per stage, a line each."""
+    rows = [f"{stage:12}{q['p50']:8.1f}{q['p95']:8.1f}" for stage, q in stages.items()]
+    return "\n".join([f"{'stage':12}{'p50 ms':>8}{'p95 ms':>8}", *rows])
 
 
 class Pipeline:

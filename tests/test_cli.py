@@ -14,7 +14,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from conftest import TOY, portrait
+from conftest import TOY, ArraySource, portrait
 
 from bshm_live import commands
 from bshm_live.cli import main
@@ -206,3 +206,14 @@ def test_an_interrupted_video_leaves_nothing_behind(tmp_path: Path, number: int)
     finally:
         running.kill()
     assert [p.name for p in tmp_path.iterdir()] == ["clip.mp4"]
+
+
+def test_a_recording_outlives_its_camera(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = [portrait(256, 144, seed=i).picture for i in range(8)]
+    monkeypatch.setattr(commands, "open_source", lambda *_: ArraySource(pictures, fail_at=6))
+    out = tmp_path / "live.mp4"
+    assert main([*BG, "--sink", str(out), "--sink", "null"]) == 3
+    with av.open(str(out)) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 6

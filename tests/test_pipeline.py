@@ -11,7 +11,7 @@ from conftest import ArraySource, FakeEngine, ListSink, fake_networks, portrait
 from bshm_live.background import Blur, Fixed, plain
 from bshm_live.bshm import Bshm
 from bshm_live.errors import EngineError
-from bshm_live.pipeline import Pipeline
+from bshm_live.pipeline import KEPT, Pipeline, StageClock
 
 SIZE = (256, 128)
 BACKDROP = (10, 200, 30)
@@ -117,3 +117,11 @@ def test_other_sizes_are_fitted_and_mirrored() -> None:
 
 def test_after_can_stop_the_loop() -> None:
     assert build().run(ArraySource(scenes()), [], lambda shot: shot.index < 2) == 3
+
+
+def test_the_clock_keeps_a_bounded_number_of_times() -> None:
+    clock = StageClock()
+    for _ in range(KEPT + 5):
+        clock("mpn")
+    assert len(clock.times["mpn"]) == KEPT
+    assert list(clock.quantiles()) == ["mpn"]
