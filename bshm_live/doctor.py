@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import BshmError
+from .errors import BshmError, EngineError
 from .manifest import load_manifest
 from .runtimes import INSTALL, MODULES, available, get_runtime, load_bshm
 from .sink_vcam import FIX, SYSFS
@@ -61,7 +61,7 @@ def list_devices() -> int:
         print("cameras are numbered from 0: try --source 0, --source 1")
         print("virtual camera: the one that OBS Studio installs")
         return 0
-    nodes = list(video_nodes()) if SYSFS.is_dir() else []
+    nodes = list(video_nodes())
     for node in nodes:
         print(f"{node.path!s:14}{node.kind:16}{node.name}  {node.problem}".rstrip())
     if not any(node.kind == "camera" for node in nodes):
@@ -73,7 +73,7 @@ def list_devices() -> int:
 
 def run_doctor() -> int:
     """Prints every check with 'ok' or what to do; 0 when nothing essential is missing."""
-    essential = [_networks()]
+    complete = _networks()
     for name in MODULES:
         there = name in available()
         _line(there, get_runtime(name).description if there else f"{name}: {INSTALL[name]}")
@@ -81,7 +81,7 @@ def run_doctor() -> int:
         _linux()
     else:
         _line(True, f"{platform.system()}: the virtual camera comes with OBS Studio 30 or later")
-    return 0 if all(essential) else 4
+    return 0 if complete else EngineError.exit_code
 
 
 def _networks() -> bool:
@@ -95,7 +95,7 @@ def _networks() -> bool:
 
 
 def _linux() -> None:
-    nodes = list(video_nodes()) if SYSFS.is_dir() else []
+    nodes = list(video_nodes())
     cameras = [n for n in nodes if n.kind == "camera"]
     _line(bool(cameras), ", ".join(f"{n.path} {n.name}" for n in cameras) or "no camera found")
     module = Path("/sys/module") / LOOPBACK

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import EngineError
-from .manifest import engines_folder, load_manifest
-from .runtimes import MODULES, available, get_runtime, load_bshm
+from .manifest import REINSTALL, engines_folder, load_manifest
+from .runtimes import MODULES, Runtime, available, get_runtime, load_bshm
 from .types import Engine, Tensor
 
 # The largest difference that a runtime in float32 may have from the goldens,
@@ -34,15 +34,13 @@ def list_engines() -> int:
 
 def verify_engines() -> int:
     """Runs every installed runtime on the goldens; the largest difference per stage."""
-    goldens = np.load(engines_folder() / "goldens.npz")
-    presets = sorted({key.split(".")[0] for key in goldens.files})
+    goldens = load_goldens()
     worst = 0.0
     for name in available():
         runtime = get_runtime(name)
         print(f"{runtime.description}")
-        for preset in presets:
-            part = {k.split(".")[1]: goldens[k] for k in goldens.files if k.startswith(preset)}
-            found = compare(preset, name, part)
+        for preset in sorted(goldens):
+            found = compare(preset, runtime, goldens[preset])
             worst = max(worst, *found.values())
             text = "  ".join(f"{stage} {value:.1e}" for stage, value in found.items())
             print(f"  {preset:9} {text}")
@@ -55,9 +53,22 @@ def verify_engines() -> int:
     return 0
 
 
-def compare(preset: str, runtime: str, golden: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+def load_goldens() -> dict[str, dict[str, NDArray[Any]]]:
+    """By preset and name. Raises EngineError where there are none."""
+    path = engines_folder() / "goldens.npz"
+    if not path.is_file():
+        raise EngineError(f"{path}: missing, so there is nothing to compare with; {REINSTALL}")
+    goldens: dict[str, dict[str, NDArray[Any]]] = {}
+    with np.load(path) as file:
+        for key, value in file.items():
+            preset, _, name = key.partition(".")
+            goldens.setdefault(preset, {})[name] = value
+    return goldens
+
+
+def compare(preset: str, runtime: Runtime, golden: Mapping[str, NDArray[Any]]) -> dict[str, float]:
     """Largest absolute difference per stage, each fed with the golden of the one before."""
-    bshm = load_bshm(preset, get_runtime(runtime))
+    bshm = load_bshm(preset, runtime)
     image: Tensor = np.divide(golden["image"], 255, dtype=np.float32)
     low: Tensor = np.divide(golden["low"], 255, dtype=np.float32)
     coarse = golden["coarse"].astype(np.float32)

@@ -62,3 +62,9 @@ def test_list_names_every_network_and_runtime(capsys: pytest.CaptureFixture[str]
     assert verify.list_engines() == 0
     text = capsys.readouterr().out
     assert all(name in text for name in ("mpn", "qun", "mrn", "balanced", "ONNX Runtime"))
+
+
+@pytest.mark.usefixtures("toy_engines")
+def test_verify_without_goldens_is_one_line() -> None:
+    with pytest.raises(EngineError, match=r"goldens\.npz: missing"):
+        verify.verify_engines()

@@ -48,8 +48,7 @@ def get_runtime(name: str = "auto") -> Runtime:
     if not find_spec(MODULES[name]):
         raise EngineError(f"--runtime {name}: not installed; {INSTALL[name]}")
     module = import_module(f"{__name__}.{name}")
-    loaders: dict[str, str] = {"openvino": "OpenVinoEngine", "onnxruntime": "OnnxRuntimeEngine"}
-    return Runtime(name, module.version(), getattr(module, loaders[name]))
+    return Runtime(name, module.version(), module.load)
 
 
 def load_bshm(

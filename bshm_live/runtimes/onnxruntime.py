@@ -10,8 +10,6 @@ import onnxruntime as ort
 from ..errors import EngineError
 from ..types import Shape, Tensor
 
-NAME = "onnxruntime"
-
 
 class OnnxRuntimeEngine:
     """One network in ONNX Runtime. Returned arrays are new at every run."""
@@ -52,6 +50,9 @@ class OnnxRuntimeEngine:
 
 def first_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+load = OnnxRuntimeEngine
 
 
 def version() -> str:

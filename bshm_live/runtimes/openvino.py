@@ -10,7 +10,6 @@ import openvino as ov
 from ..errors import EngineError
 from ..types import Shape, Tensor
 
-NAME = "openvino"
 # By default OpenVINO computes in bfloat16 where the processor has it: faster,
 # and different from machine to machine. Pinned, so that a matte is the same everywhere.
 PRECISION = "f32"
@@ -50,6 +49,9 @@ class OpenVinoEngine:
 
     def close(self) -> None:
         """Nothing to give back: the request goes with the object."""
+
+
+load = OpenVinoEngine
 
 
 def version() -> str:
