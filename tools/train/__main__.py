@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import store
@@ -22,21 +23,24 @@ from .batches import Store
 from .crops import Crops, build_crops
 from .data import Photos
 from .fit import Losses, fit
+from .lite0 import load_imagenet
 from .losses import (
     composition_loss,
     feature_loss,
     foreground_loss,
+    gradient_loss,
     laplacian_loss,
     leaky_clip,
     mask_loss,
 )
-from .masks import damaged, hints, shifted
+from .masks import damaged, fattened, hints, shifted
 from .mpn import MPN
 from .mrn import MRN
 from .qun import QUN
 
 SMALL, MIDDLE, LARGE = (96, 128), (128, 192), (160, 256)  # (h, w) of the presets
 BATCH = 32
+P_WORSE = 0.15  # masks for MRN that QUN would not make
 P_OWN_BATCH, P_OWN = 0.5, 0.6  # batches, and hints in them, that are MPN's own
 
 
@@ -60,18 +64,20 @@ def size_at(progress: float) -> tuple[int, int]:
 
 
 def train_mpn(data: Store, minutes: float, work: Path) -> MPN:
-    model = Taught().to(data.device, memory_format=torch.channels_last)
+    model = Taught()
+    load_imagenet(model.mpn.encoder)
+    model = model.to(data.device, memory_format=torch.channels_last)
 
     def step(progress: float) -> Losses:
         b = data.batch(BATCH, size_at(progress))
-        logits, (u4, u8, _) = model.mpn(b["image"], own_hint(model.mpn, b))
+        logits, (u4, u8) = model.mpn(b["image"], own_hint(model.mpn, b))
         return {
             "mask": mask_loss(logits, b["alpha"]),
             "r3": feature_loss(model.to_r3(u4), b["r3"]),
             "r4": feature_loss(model.to_r4(u8), b["r4"]),
         }
 
-    taught = fit("mpn", model, step, minutes * 60, 3e-3, work)
+    taught = fit("mpn", model, step, minutes * 60, 2e-3, work, slow=model.mpn.encoder)
     assert isinstance(taught, Taught)
     return taught.mpn
 
@@ -89,7 +95,10 @@ def own_hint(mpn: MPN, b: dict[str, Tensor]) -> Tensor:
     if torch.rand(()) > P_OWN_BATCH:
         return hint
     with torch.no_grad():
-        made = shifted(mpn(b["image"], hint)[0].sigmoid(), 0.015)
+        made = mpn(b["image"], hint)[0].sigmoid()
+        if torch.rand(()) < 0.5:  # as the pipeline hands the last matte on
+            made = fattened(((made - 0.15) / 0.7).clamp(0, 1), 1)
+        made = shifted(made, 0.015)
     use = (torch.rand_like(b["is_clip"]) < P_OWN).float()
     return made * use + hint * (1 - use)
 
@@ -98,13 +107,14 @@ def train_qun(data: Store, mpn: MPN, minutes: float, work: Path) -> QUN:
     model = QUN().to(data.device, memory_format=torch.channels_last)
 
     def step(progress: float) -> Losses:
-        b = data.batch(BATCH // 2, MIDDLE if torch.rand(()) < 0.6 else SMALL)
+        b = data.batch(BATCH // 2, (SMALL, MIDDLE, LARGE)[int(torch.randint(0, 3, ()))])
         with torch.no_grad():
             coarse = mpn(b["image"], hint_of(b))[0].sigmoid()
         one = model(b["image"], coarse)
         two = model(b["image"], damaged(b["alpha"]))
         return {
-            "mask": mask_loss(one, b["alpha"]) + mask_loss(two, b["alpha"]),
+            "mask": mask_loss(one, b["alpha"]) + 0.5 * mask_loss(two, b["alpha"]),
+            "gradient": 10 * gradient_loss(one.sigmoid(), b["alpha"]),
             "consistency": 0.5 * (one.sigmoid() - two.sigmoid()).abs().mean(),
             "identity": 0.1 * (one.sigmoid() - coarse).abs().mean(),
         }
@@ -114,29 +124,52 @@ def train_qun(data: Store, mpn: MPN, minutes: float, work: Path) -> QUN:
     return qun
 
 
-def train_mrn(data: Crops, mpn: MPN, qun: QUN, minutes: float, work: Path) -> MRN:
-    model = MRN().to(data.device, memory_format=torch.channels_last)
+class BothMrn(nn.Module):
+    """The MRN of the larger presets and the slim one, taught side by side."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.full = MRN()
+        self.slim = MRN(slim=True)
+
+
+def train_mrn(data: Crops, mpn: MPN, qun: QUN, minutes: float, work: Path) -> BothMrn:
+    model = BothMrn().to(data.device, memory_format=torch.channels_last)
 
     def step(progress: float) -> Losses:
         b = data.batch(BATCH // 2)
         with torch.no_grad():
-            coarse = mpn(b["low"], torch.zeros_like(b["low"][:, :1]))[0].sigmoid()
-            unified = data.cut(qun(b["low"], coarse).sigmoid(), b)
-            worse = data.cut(damaged(data.low_alpha(b)), b)
-            flip = (torch.rand(unified.shape[0], 1, 1, 1, device=data.device) < 0.15).float()
-            mask = unified * (1 - flip) + worse * flip
-        raw, residual = model(b["image"], mask)
-        alpha = leaky_clip(raw)
+            mask = met_mask(data, b, mpn, qun)
         return {
-            "alpha": (alpha - b["alpha"]).abs().mean(),
-            "laplacian": 0.5 * laplacian_loss(alpha, b["alpha"]),
-            "composition": composition_loss(alpha, b["alpha"], b["foreground"]),
-            "foreground": 0.5 * foreground_loss(residual, b["image"], b["foreground"], b["alpha"]),
+            f"{name}_{key}": value
+            for name, mrn in (("full", model.full), ("slim", model.slim))
+            for key, value in refinement_losses(mrn, b, mask).items()
         }
 
     mrn = fit("mrn", model, step, minutes * 60, 2e-3, work)
-    assert isinstance(mrn, MRN)
+    assert isinstance(mrn, BothMrn)
     return mrn
+
+
+def met_mask(data: Crops, b: dict[str, Tensor], mpn: MPN, qun: QUN) -> Tensor:
+    """The masks that MRN meets in use, at the start and later on, and a few worse ones."""
+    hint = hints(b["low_alpha"])
+    unified = qun(b["low"], mpn(b["low"], hint)[0].sigmoid()).sigmoid()
+    worse = (torch.rand(unified.shape[0], 1, 1, 1, device=data.device) < P_WORSE).float()
+    return data.cut(unified * (1 - worse) + damaged(b["low_alpha"]) * worse, b)
+
+
+def refinement_losses(mrn: MRN, b: dict[str, Tensor], mask: Tensor) -> Losses:
+    raw, residual = mrn(b["image"], mask)
+    alpha, truth = leaky_clip(raw), b["alpha"]
+    halves = F.avg_pool2d(alpha, 2), F.avg_pool2d(truth, 2)
+    return {
+        "alpha": (alpha - truth).abs().mean(),
+        "laplacian": 0.5 * laplacian_loss(alpha, truth),
+        "gradient": 5 * gradient_loss(*halves),
+        "composition": composition_loss(alpha, truth, b["foreground"]),
+        "foreground": 2 * foreground_loss(residual, b["image"], b["foreground"], truth),
+    }
 
 
 def main() -> None:
@@ -144,9 +177,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path(".train"))
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--minutes", type=float, nargs=3, default=(68, 12, 22))
-    parser.add_argument("--frames", type=int, default=16000, help="stills in the store")
-    parser.add_argument("--crops", type=int, default=6000, help="crops for MRN")
+    parser.add_argument("--minutes", type=float, nargs=3, default=(60, 12, 35))
+    parser.add_argument("--frames", type=int, default=26000, help="stills in the store")
+    parser.add_argument("--crops", type=int, default=12000, help="crops for MRN")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.manual_seed(args.seed)

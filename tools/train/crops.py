@@ -12,7 +12,6 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .data import U8, Frames, Photos
@@ -23,7 +22,7 @@ RATIO = 4
 SIDE = 256
 SHARD = 250
 PER_FRAME = 2
-KEYS = ("low", "image", "alpha", "foreground", "window")
+KEYS = ("low", "low_alpha", "image", "alpha", "foreground", "window")
 
 
 def build_crops(photos: Photos, count: int) -> None:
@@ -38,12 +37,14 @@ def _crops(photos: Photos, frames: Frames, names: list[str]) -> None:
         rows: list[tuple[Any, ...]] = []
         while len(rows) < SHARD:
             image, alpha, front = frames.make(LOW[0] * RATIO, LOW[1] * RATIO)
-            low = cv2.resize(image, LOW, interpolation=cv2.INTER_AREA)
+            low, low_alpha = (
+                cv2.resize(x, LOW, interpolation=cv2.INTER_AREA) for x in (image, alpha)
+            )
             for _ in range(PER_FRAME):
                 x, y = _window(alpha, frames.rng)
                 part = np.s_[y : y + SIDE, x : x + SIDE]
                 window = np.array([x, y], np.int32) // RATIO
-                rows.append((low, image[part], alpha[part], front[part], window))
+                rows.append((low, low_alpha, image[part], alpha[part], front[part], window))
         save_rows(photos.work / name, KEYS, rows)
         print(name, flush=True)
 
@@ -69,11 +70,14 @@ class Crops:
         self.device = device
 
     def batch(self, n: int) -> dict[str, Tensor]:
-        """low (N, 3, 128, 192); image and foreground (N, 3, 256, 256); alpha; window (N, 2)."""
+        """low (N, 3, 128, 192) with low_alpha; image and foreground (N, 3, 256, 256) with alpha.
+
+        `window` (N, 2) is the crop's top left on the low frame.
+        """
         rows = np.random.randint(0, len(self.rows["alpha"]), n)
         b = {k: torch.from_numpy(v[rows]).to(self.device) for k, v in self.rows.items()}
         out = {k: b[k].permute(0, 3, 1, 2).float() / 255 for k in ("low", "image", "foreground")}
-        out["alpha"] = b["alpha"][:, None].float() / 255
+        out |= {k: b[k][:, None].float() / 255 for k in ("low_alpha", "alpha")}
         out["window"] = b["window"]
         gain = torch.exp(torch.randn(n, 1, 1, 1, device=self.device) * 0.12)
         tint = torch.exp(torch.randn(n, 3, 1, 1, device=self.device) * 0.05)
@@ -88,12 +92,3 @@ class Crops:
         return torch.stack(
             [m[:, y : y + side, x : x + side] for m, (x, y) in zip(mask, corners, strict=True)]
         )
-
-    def low_alpha(self, b: dict[str, Tensor]) -> Tensor:
-        """The crop's alpha on an otherwise empty low frame."""
-        small = F.avg_pool2d(b["alpha"], RATIO)
-        whole = small.new_zeros(small.shape[0], 1, LOW[1], LOW[0])
-        side = SIDE // RATIO
-        for canvas, part, (x, y) in zip(whole, small, b["window"].tolist(), strict=True):
-            canvas[:, y : y + side, x : x + side] = part
-        return whole

@@ -24,6 +24,9 @@ P_EMPTY = 0.05
 P_COMPOSITE = 0.55
 P_SECOND_PERSON = 0.08
 P_PLAIN_BACKGROUND = 0.12
+P_ALIKE = 0.25  # a background in the person's own colours: pale shoulder, pale wall
+P_PORTRAIT_ON_WALL = 0.07  # a photograph of somebody behind: not the person
+P_SAME_LIGHT = 0.4  # person and room dimmed or tinted together
 # Official portraits are framed as a webcam frames: they come more often.
 WEIGHTS = {"portrait": 3.0, "small": 2.5, "unsplash": 2.0, "street": 1.0, "hair": 0.7}
 ZOOM = {"portrait": 1.6, "small": 1.5, "hair": 1.5, "unsplash": 3.0, "street": 4.0}
@@ -141,9 +144,42 @@ class Frames:
         _, front, alpha = self._warp(person, maps, width, height, original=False)
         front = light(front, rng, 0.2)
         back = light(self._background(width, height, aspect), rng, 0.3)
+        if rng.random() < P_PORTRAIT_ON_WALL:
+            self._hang_portrait(back)
+        if rng.random() < P_ALIKE:
+            back = self._alike(back, front, alpha)
         if rng.random() < P_SECOND_PERSON:
             front, alpha = self._beside(front, alpha, width, height, aspect)
-        return degrade(blend(front, alpha, back), rng), alpha, front
+        image = blend(front, alpha, back)
+        if rng.random() < P_SAME_LIGHT:
+            both = light(np.concatenate([image, front]), rng, 0.4)
+            image, front = both[:height], both[height:]
+        return degrade(image, rng), alpha, front
+
+    def _alike(self, back: U8, front: U8, alpha: U8) -> U8:
+        """`back` moved towards the mean colour of one band of the person."""
+        rng = self.rng
+        h = alpha.shape[0]
+        top = int(rng.uniform(0, 0.7) * h)
+        band = np.s_[top : top + max(4, h // 3)]
+        solid = alpha[band] > 230
+        if not solid.any():
+            return back
+        shift = front[band][solid].mean(0) - back.mean((0, 1))
+        moved = back.astype(np.float32) + shift * rng.uniform(0.5, 1.0)
+        return np.clip(moved, 0, 255).astype(np.uint8)
+
+    def _hang_portrait(self, back: U8) -> None:
+        """Somebody's photograph on the wall, drawn into `back`."""
+        rng = self.rng
+        h, w = back.shape[:2]
+        picture = self._person().image
+        side = rng.uniform(0.12, 0.4) * h
+        size = (max(8, int(side * rng.uniform(0.7, 1.1))), max(8, int(side)))
+        x = int(rng.uniform(0, max(1, w - size[0])))
+        y = int(rng.uniform(0, 0.6) * max(1, h - size[1]))
+        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        back[y : y + size[1], x : x + size[0]] = picture[: h - y, : w - x]
 
     def _person(self) -> Person:
         return self.people[int(self.rng.choice(len(self.people), p=self.chances))]

@@ -3,8 +3,9 @@
     python -m tools.train.export --work .train
 
 Every size is static, one file for each network and preset; the same weights
-serve all sizes. BatchNorm is folded; weights are stored as float16 and widened
-when a runtime loads them, which halves the files and costs under 1e-3 of alpha.
+serve all sizes, but for MRN's slim form in `fast`. BatchNorm is folded; weights
+are stored as float16 and widened when a runtime loads them, which halves the
+files and costs under 1e-3 of alpha.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from onnx import helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from .__main__ import Taught
+from .__main__ import BothMrn, Taught
+from .lite0 import Scaled
 from .mpn import MPN
 from .mrn import MRN
 from .qun import QUN
@@ -70,6 +72,8 @@ def averaged(model: nn.Module, path: Path) -> nn.Module:
 def ready(model: nn.Module) -> nn.Module:
     """BatchNorm folded into its convolution and weights rounded as the files hold them."""
     for module in list(model.modules()):
+        if isinstance(module, Scaled):
+            module.fold()
         if isinstance(module, nn.Sequential):
             for at in range(len(module) - 1):
                 conv, norm = module[at], module[at + 1]
@@ -115,16 +119,20 @@ def halve(graph: onnx.GraphProto) -> None:
         graph.node.insert(0, cast)
 
 
-def networks(work: Path) -> dict[str, nn.Module]:
+def networks(work: Path) -> dict[str, dict[str, nn.Module]]:
+    """The three of each preset: one set of weights, but for the slim MRN of `fast`."""
     taught = averaged(Taught(), work / "mpn.pt")
     assert isinstance(taught, Taught)
-    qun, mrn = averaged(QUN(), work / "qun.pt"), averaged(MRN(), work / "mrn.pt")
+    qun, mrn = averaged(QUN(), work / "qun.pt"), averaged(BothMrn(), work / "mrn.pt")
     assert isinstance(qun, QUN)
-    assert isinstance(mrn, MRN)
+    assert isinstance(mrn, BothMrn)
     return {
-        "mpn": CoarseMask(taught.mpn),
-        "qun": UnifiedMask(qun),
-        "mrn": AlphaAndResidual(mrn),
+        preset: {
+            "mpn": CoarseMask(taught.mpn),
+            "qun": UnifiedMask(qun),
+            "mrn": AlphaAndResidual(mrn.slim if preset == "fast" else mrn.full),
+        }
+        for preset in PRESETS
     }
 
 
@@ -159,7 +167,7 @@ def export(work: Path, folder: Path, picture: Path) -> None:
     entries = ['# Written by tools/train/export.py\ncolour = "RGB"\nrange = [0.0, 1.0]\n']
     models = networks(work)
     for preset, (h, w) in PRESETS.items():
-        for name, model in models.items():
+        for name, model in models[preset].items():
             shapes = signature(name, h, w)
             file = folder / preset / f"{name}.onnx"
             to_onnx(model, shapes[0], list(shapes[1]), file)
@@ -168,7 +176,7 @@ def export(work: Path, folder: Path, picture: Path) -> None:
     np.savez_compressed(folder / "goldens.npz", **goldens(models, picture))
 
 
-def goldens(models: dict[str, nn.Module], picture: Path) -> dict[str, np.ndarray]:
+def goldens(models: dict[str, dict[str, nn.Module]], picture: Path) -> dict[str, np.ndarray]:
     """What PyTorch makes of one picture at every preset, stage by stage.
 
     Keys are PRESET.NAME; pictures are uint8 NCHW RGB, the rest float16.
@@ -183,9 +191,10 @@ def goldens(models: dict[str, nn.Module], picture: Path) -> dict[str, np.ndarray
         )
         with torch.no_grad():
             tensor = torch.from_numpy(low).float() / 255
-            coarse = models["mpn"](tensor, torch.zeros(1, 1, h, w)).half()
-            unified = models["qun"](tensor, coarse.float()).half()
-            alpha, residual = models["mrn"](torch.from_numpy(image).float() / 255, unified.float())
+            three = models[preset]
+            coarse = three["mpn"](tensor, torch.zeros(1, 1, h, w)).half()
+            unified = three["qun"](tensor, coarse.float()).half()
+            alpha, residual = three["mrn"](torch.from_numpy(image).float() / 255, unified.float())
         found = {"coarse": coarse, "unified": unified, "alpha": alpha, "residual": residual}
         out |= {f"{preset}.image": image, f"{preset}.low": low}
         out |= {f"{preset}.{k}": v.half().numpy() for k, v in found.items()}

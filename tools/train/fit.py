@@ -17,21 +17,34 @@ from .losses import finite
 CHECKPOINT_SECONDS = 120
 LONGEST_STEP = 5.0  # a step in which the machine slept counts no more than this
 WARM_UP = 0.02
+SLOW = 0.25  # of the rate, for what is pretrained
 
 Losses = dict[str, Tensor]
 Step = Callable[[float], Losses]
 
 
 def fit(
-    name: str, model: nn.Module, step: Step, seconds: float, lr: float, work: Path
+    name: str,
+    model: nn.Module,
+    step: Step,
+    seconds: float,
+    lr: float,
+    work: Path,
+    slow: nn.Module | None = None,
 ) -> nn.Module:
     """Trains `model` for `seconds` of its own time and returns the averaged weights.
 
     `step(progress)` computes the losses of one new batch; progress runs from 0
     to 1 and sets the learning rate (warm-up, then cosine). Goes on from
-    `work/name.pt`; `work/name.csv` gets a line every hundred steps.
+    `work/name.pt`; `work/name.csv` gets a line every hundred steps. The part
+    `slow`, which is pretrained, learns at a share of the rate.
     """
-    optimizer = torch.optim.AdamW(model.parameters(), lr, weight_decay=0.01)
+    held = {id(p) for p in slow.parameters()} if slow is not None else set()
+    groups = [
+        {"params": [p for p in model.parameters() if id(p) not in held], "share": 1.0},
+        {"params": [p for p in model.parameters() if id(p) in held], "share": SLOW},
+    ]
+    optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr, weight_decay=0.01)
     average = copy.deepcopy(model).requires_grad_(False)
     state: dict[str, float] = {"step": 0, "spent": 0.0}
     path = work / f"{name}.pt"
@@ -62,7 +75,7 @@ def fit(
         progress = state["spent"] / seconds
         rate = lr * min(1.0, progress / WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * progress))
         for group in optimizer.param_groups:
-            group["lr"] = max(rate, 1e-6)
+            group["lr"] = max(rate, 1e-6) * group["share"]
         losses = step(progress)
         total = torch.stack(list(losses.values())).sum()
         optimizer.zero_grad()

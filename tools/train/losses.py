@@ -27,6 +27,21 @@ def laplacian_loss(alpha: Tensor, truth: Tensor, levels: int = 4) -> Tensor:
     return loss
 
 
+def gradient_loss(alpha: Tensor, truth: Tensor) -> Tensor:
+    """Squared difference of gradient magnitudes (Rhemann et al. 2009) where either has an edge.
+
+    Scharr's filters, a little blur: near the Gaussian derivatives of the benchmark.
+    """
+    k = alpha.new_tensor([[3.0, 0.0, -3.0], [10.0, 0.0, -10.0], [3.0, 0.0, -3.0]]) / 32
+    kernels = torch.stack([k, k.T])[:, None]
+
+    def magnitude(a: Tensor) -> Tensor:
+        a = F.avg_pool2d(F.pad(a, (1, 1, 1, 1), mode="replicate"), 3, 1)
+        return (F.conv2d(a, kernels).square().sum(1, keepdim=True) + 1e-6).sqrt()
+
+    return (magnitude(alpha) - magnitude(truth)).square().mean()
+
+
 def feature_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Smooth L1 between an adapted map and the teacher's, on the student's grid."""
     teacher = F.interpolate(teacher, size=student.shape[2:], mode="bilinear", align_corners=False)
