@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import TracebackType
 
-import numpy as np
-
-from .errors import EngineError
+from .guard import check
 from .preprocess import Preprocessor, colour_image, hint_tensor
 from .types import Alpha, Engine, Matte, Picture, Tensor
 
@@ -82,15 +80,3 @@ class Bshm:
         self, kind: type[BaseException] | None, e: BaseException | None, t: TracebackType | None
     ) -> None:
         self.close()
-
-
-def check(matte: Matte) -> None:
-    """Raises EngineError unless every value is a number in its range.
-
-    The sum is enough to see a NaN or an infinity anywhere: both survive it.
-    """
-    parts = (matte.alpha, matte.residual, matte.unified, matte.coarse)
-    if not all(np.isfinite(part.sum()) for part in parts):
-        raise EngineError("the networks gave a matte that is not a number: run engines verify")
-    if matte.alpha.min() < -0.01 or matte.alpha.max() > 1.01:
-        raise EngineError("the networks gave a matte out of range: run engines verify")

@@ -8,11 +8,22 @@ from collections.abc import Sequence
 
 from . import __version__
 from .errors import BshmError, SettingsError
-from .settings import PRESETS, RUNTIMES
+from .settings import PRESETS, RUNTIMES, TROUBLES
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 BG_HELP = "a picture, a video (loops), blur or blur:N, #rrggbb or a CSS colour name, none"
-COMMANDS = ("video", "image", "demo", "bench", "devices", "doctor", "engines", "live")
+COMMANDS = (
+    "video",
+    "image",
+    "demo",
+    "bench",
+    "devices",
+    "doctor",
+    "setup",
+    "service",
+    "engines",
+    "live",
+)
 EPILOG = """commands:
   bshm-live --bg BG                 the webcam with another background, into a virtual camera
   bshm-live video IN -o OUT         a video file
@@ -21,7 +32,9 @@ EPILOG = """commands:
   bshm-live bench                   how fast this machine is, stage by stage
   bshm-live devices                 cameras and virtual cameras
   bshm-live doctor                  what is missing, and the line to type
-  bshm-live engines list|verify     the networks and the runtimes
+  bshm-live setup                   the virtual camera: what is missing; --apply does it
+  bshm-live service install|remove  the virtual camera at every login, on demand
+  bshm-live engines list|build|verify    the networks and the runtimes
 
 bshm-live COMMAND --help tells more."""
 
@@ -51,9 +64,18 @@ def build_parser() -> argparse.ArgumentParser:
     _engine_options(bench)
     commands.add_parser("devices", help="cameras and virtual cameras")
     commands.add_parser("doctor", help="what is missing, and the line to type")
+    _setup(commands.add_parser("setup", help="the virtual camera on this machine"))
+    _service(commands.add_parser("service", help="the virtual camera at every login"))
     engines = commands.add_parser("engines", help="the networks and the runtimes")
-    engines.add_argument("action", choices=("list", "verify"))
+    _engines(engines)
     return parser
+
+
+def _engines(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("list", "build", "verify"))
+    parser.add_argument("--runtime", choices=RUNTIMES, default="tensorrt", help="to build for")
+    parser.add_argument("--preset", choices=PRESETS, help="to build; default: all")
+    parser.add_argument("--progress", action="store_true", help="a bar, also where nobody watches")
 
 
 def _engine_options(parser: argparse.ArgumentParser) -> None:
@@ -82,6 +104,17 @@ def _live(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preview", action="store_true", help="a window beside the other sinks")
     parser.add_argument("--mirror", action="store_true", help="flip left and right")
     parser.add_argument("--no-steady", action="store_true", help="no filter over time")
+    parser.add_argument(
+        "--on-trouble",
+        choices=TROUBLES,
+        default="background",
+        help="what to show while there is no matte; default: the background alone",
+    )
+    parser.add_argument(
+        "--on-demand",
+        action="store_true",
+        help="the webcam is off while nobody reads the virtual camera (Linux)",
+    )
     parser.add_argument("--stats", action="store_true", help="milliseconds per stage at the end")
     parser.add_argument("--frames", type=int, help="stop after so many frames")
     _engine_options(parser)
@@ -108,13 +141,44 @@ def _image(parser: argparse.ArgumentParser) -> None:
     _engine_options(parser)
 
 
+def _setup(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Shows what the virtual camera needs; changes nothing by itself."
+    change = parser.add_mutually_exclusive_group()
+    change.add_argument("--apply", action="store_true", help="do it (with sudo)")
+    change.add_argument("--undo", action="store_true", help="take it back (with sudo)")
+
+
+def _service(parser: argparse.ArgumentParser) -> None:
+    parser.description = "A systemd service of your own, with the webcam off while nobody looks."
+    parser.add_argument("action", choices=("install", "remove"))
+    parser.add_argument(
+        "options",
+        nargs=argparse.REMAINDER,
+        metavar="OPTIONS",
+        help="for install: those of the main command, for example --bg office.jpg",
+    )
+
+
+def _service_live(args: argparse.Namespace) -> None:
+    """The service's options through the main command's parser: what is wrong is refused now."""
+    words = [word for place, word in enumerate(args.options) if place or word != "--"]
+    if args.action == "install":
+        args.live = build_parser().parse_args(["live", *words])
+        args.live_defaults = build_parser().parse_args(["live", "--bg", ""])
+    elif words:
+        build_parser().error(f"service remove takes no options: {' '.join(words)}")
+
+
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """argv without the program's name; without a command it means `live`."""
     words = list(argv)
     plain = {"-h", "--help", "--version"}
     if words and words[0] not in plain and words[0] not in COMMANDS:
         words.insert(0, "live")
-    return build_parser().parse_args(words or ["--help"])
+    args = build_parser().parse_args(words or ["--help"])
+    if args.command == "service":
+        _service_live(args)
+    return args
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
 
 from .background import Background, cover
-from .bshm import Bshm
-from .composite import Compositor
-from .errors import EngineError
+from .composite import Compositor, Layers
+from .guard import Guard
 from .temporal import Steadier
-from .types import Frame, Matte, Shot, Sink, Size
+from .types import Frame, Matte, Matter, Picture, Shot, Sink, Size
 
 STAGES = ("preprocess", "mpn", "qun", "mrn", "temporal", "background", "composite", "sink")
 KEPT = 10_000  # latest times of each stage: a call may last for hours
+GAP_S = 1.0  # between two frames: after it the last matte says nothing of the next
 
 Quantiles = dict[str, dict[str, float]]  # stage: p50 and p95 in milliseconds
 
@@ -31,6 +32,7 @@ class StageClock:
 
     def clear(self) -> None:
         self.times: dict[str, deque[float]] = {}
+        self.delays: deque[float] = deque(maxlen=KEPT)  # from the camera to the last sink
 
     def start(self) -> None:
         self._last = time.perf_counter()
@@ -39,6 +41,11 @@ class StageClock:
         now = time.perf_counter()
         self.times.setdefault(stage, deque(maxlen=KEPT)).append((now - self._last) * 1e3)
         self._last = now
+
+    def arrived(self, captured: float | None) -> None:
+        """A frame captured at that time.monotonic() has left through the last sink."""
+        if captured is not None:
+            self.delays.append((time.monotonic() - captured) * 1e3)
 
     def quantiles(self) -> Quantiles:
         """Of the stages that ran, in order."""
@@ -60,25 +67,32 @@ class Pipeline:
     """What every frame goes through; frame N meets matte N and no other.
 
     With `fail_closed` a frame without a valid matte leaves as the background
-    alone; without it (files, where a run can be repeated) the error is raised.
+    alone, or as `card` where one is given; without it (files, where a run can be
+    repeated) the error is raised. `trouble` says why the last frame was withheld.
     """
 
     def __init__(
         self,
-        bshm: Bshm,
+        bshm: Matter,
         background: Background,
         size: Size,
         *,
         mirror: bool = False,
         smooth: bool = True,
         fail_closed: bool = True,
+        card: Picture | None = None,
     ) -> None:
-        self.bshm, self.background = bshm, background
-        self.size, self.mirror, self.fail_closed = size, mirror, fail_closed
+        self.bshm, self.background, self.card = bshm, background, card
+        self.size, self.mirror = size, mirror
         self.steadier = Steadier(smooth=smooth)
+        self.guard = Guard(strict=not fail_closed)
         self.compositor = Compositor(size)
         self.clock = StageClock()
-        self.trouble: str | None = None
+        self._seen: tuple[int, float] | None = None  # session and time of the last frame
+
+    @property
+    def trouble(self) -> str | None:
+        return self.guard.reason
 
     def run(
         self,
@@ -94,40 +108,61 @@ class Pipeline:
             for sink in sinks:
                 sink.send(shot)
             self.clock("sink")
+            self.clock.arrived(frame.captured)
             count += 1
             if not after(shot):
                 break
         return count
 
     def shoot(self, frame: Frame, *, foreground: bool = False) -> Shot:
-        """One frame's way: preprocess ▸ MPN ▸ QUN ▸ MRN ▸ temporal ▸ composite."""
+        """One frame's way: preprocess ▸ MPN ▸ QUN ▸ MRN ▸ temporal ▸ guard ▸ composite."""
         self.clock.start()
         frame = self._fit(frame)
+        self._mind_the_gap(frame)
         matte = self._matte(frame)
-        backdrop = self.background(frame, matte)
-        self.clock("background")
-        if matte is None:
-            layers = self.compositor.covered(backdrop)
-        else:
-            layers = self.compositor(frame.image, matte, backdrop, foreground=foreground)
+        layers = None if matte is None else self._composite(frame, matte, foreground)
+        covered = layers is not None
+        if layers is None:
+            layers = self._withhold(frame)
         self.clock("composite")
-        return Shot(*layers, frame.index, frame.time, matte is not None)
+        return Shot(*layers, frame.index, frame.time, covered)
 
     def _matte(self, frame: Frame) -> Matte | None:
-        """This frame's own matte, or None where it has no valid one."""
-        try:
-            hint = self.steadier.hint(frame.image)
-            matte = self.bshm.matte(frame.image, hint, self.clock)
-            self.trouble = None
-        except EngineError as error:
-            if not self.fail_closed:
-                raise
-            self.trouble = str(error)
+        """This frame's own matte, or None where it has none that may leave."""
+        hint = self.steadier.hint(frame.image)
+
+        def attempt() -> Matte:
+            matte = self.steadier.steady(self.bshm.matte(frame.image, hint, self.clock))
+            self.clock("temporal")
+            return matte
+
+        matte = self.guard(attempt)
+        if matte is None:
+            self.steadier.reset()  # a matte in doubt must not be the next one's hint
+        return matte
+
+    def _composite(self, frame: Frame, matte: Matte, foreground: bool) -> Layers | None:
+        """The person before the background; None where it is not what the matte says."""
+        backdrop = self.background(frame, matte)
+        self.clock("background")
+        layers = self.compositor(frame.image, matte, backdrop, foreground=foreground)
+        composite, alpha, _ = layers
+        return layers if self.guard.passes(composite, alpha, matte, backdrop) else None
+
+    def _withhold(self, frame: Frame) -> Layers:
+        """The background alone, or the card."""
+        backdrop = self.background(frame, None) if self.card is None else self.card
+        self.clock("background")
+        return self.compositor.covered(backdrop)
+
+    def _mind_the_gap(self, frame: Frame) -> None:
+        """Forgets the last frame where this one has nothing to do with it."""
+        last, self._seen = self._seen, (frame.session, frame.time)
+        if last is None:
+            return
+        if frame.session != last[0] or not 0 <= frame.time - last[1] <= GAP_S:
             self.steadier.reset()
-            return None
-        steady = self.steadier.steady(matte)
-        self.clock("temporal")
-        return steady
+            self.guard.reset()
 
     def _fit(self, frame: Frame) -> Frame:
         """The frame at the output's size, mirrored where asked for."""
@@ -136,4 +171,4 @@ class Pipeline:
             image = cover(image, self.size)
         if self.mirror:
             image = cv2.flip(image, 1)
-        return frame if image is frame.image else Frame(image, frame.index, frame.time)
+        return frame if image is frame.image else replace(frame, image=image)

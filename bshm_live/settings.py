@@ -12,8 +12,10 @@ from .types import Size
 
 Preset = Literal["fast", "balanced", "quality"]
 Runtime = Literal["auto", "onnxruntime", "openvino", "tensorrt"]
+Trouble = Literal["background", "card"]
 PRESETS: tuple[Preset, ...] = ("fast", "balanced", "quality")
 RUNTIMES: tuple[Runtime, ...] = ("auto", "onnxruntime", "openvino", "tensorrt")
+TROUBLES: tuple[Trouble, ...] = ("background", "card")
 
 BLUR_DEFAULT = 25  # pixels of radius in a picture 720 high
 BLUR_MOST = 200
@@ -37,6 +39,8 @@ class Settings:
     """One live run. `size` is (width, height), both even; None takes the source's.
 
     `preset` None: balanced, or fast where balanced cannot keep the source's rate.
+    `on_trouble`: what leaves instead of a frame that has no valid matte.
+    `on_demand`: no camera while nobody reads the virtual camera.
     """
 
     background: BackgroundSpec
@@ -50,6 +54,8 @@ class Settings:
     mirror: bool = False
     steady: bool = True
     stats: bool = False
+    on_trouble: Trouble = "background"
+    on_demand: bool = False
 
 
 def parse_size(text: str) -> Size:

@@ -7,7 +7,8 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,14 +22,20 @@ from .types import Frame, Size
 if TYPE_CHECKING:
     from .types import Picture
 
-__all__ = ["VideoFile", "Webcam", "demo_clip", "open_source"]
+__all__ = ["VideoFile", "Webcam", "camera_device", "demo_clip", "device_name"]
 
 SIZE_WANTED: Size = (1280, 720)  # width, height asked of a camera when the user names none
 FPS_WANTED = 30.0  # frames per second, likewise
-NO_FRAME_S = 5.0  # seconds without a frame after which a camera counts as dead
+NO_FRAME_S = 5.0  # seconds that a camera has for its first frame
+FROZEN_S = 2.0  # seconds without a frame after which a running camera counts as frozen
+SLICE_S = 0.25  # waiting is done in such slices, and between them we ask whether to give up
+STALE_S = 0.2  # a first frame older than this waited for the networks to load
+STAMP_OLDEST_S = 1.0  # a driver's time of capture must lie so near, else it is another clock
 MISSES = 10  # failed reads in a row; single ones are noise on the bus
 MISS_PAUSE_S = 0.05
 JOIN_S = 1.0  # a read that hangs in the driver is left to its daemon thread
+# In seconds; OpenCV's own 10 would keep a frozen camera's device open for so long.
+SELECT_TIMEOUT = ("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "1")
 
 VIDIOC_QUERYCAP = 0x80685600  # linux/videodev2.h
 CAPABILITY_BYTES = 104
@@ -40,26 +47,42 @@ HAS_DEVICE_CAPABILITIES = 0x80000000
 LIST = "`bshm-live devices` lists what is there"
 
 
+@dataclass(frozen=True)
+class News:
+    """What the camera delivered last; both times are of time.monotonic()."""
+
+    image: Picture
+    index: int
+    read: float
+    captured: float
+
+
 class Webcam:
     """A camera's newest frame, each at most once: BGR uint8 (H, W, 3), even size.
 
     `device` is a number or a path. Size and rate are wishes: the camera's answer
     is in `size` and `fps`. Frame.index counts what the camera delivered, so a
-    gap is what the loop was too slow for. Raises SourceError, also when no frame
-    has come for 5 seconds.
+    gap is what the loop was too slow for. While it waits, `give_up` is asked four
+    times a second and ends the iteration. Raises SourceError, also when the first
+    frame takes more than 5 seconds, or one behind it more than 2.
     """
 
     def __init__(
-        self, device: str | int, size: Size | None = None, fps: float | None = None
+        self,
+        device: str | int,
+        size: Size | None = None,
+        fps: float | None = None,
+        *,
+        give_up: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._name = _device_name(device)
+        self._name, self._give_up = device_name(device), give_up
         if sys.platform == "linux":
             _check_node(self._name)
         self._capture = _open_capture(self._name, device, size or SIZE_WANTED, fps or FPS_WANTED)
         self._fps = self._capture.get(cv2.CAP_PROP_FPS) or fps or FPS_WANTED
         self._format = _fourcc_name(int(self._capture.get(cv2.CAP_PROP_FOURCC)))
         self._news = threading.Condition()
-        self._slot: tuple[Picture, int, float] | None = None
+        self._slot: News | None = None
         self._failure: str | None = None
         self._stopped = False
         self._thread = threading.Thread(target=self._read, name="webcam", daemon=True)
@@ -88,11 +111,12 @@ class Webcam:
         width, height = self._size
         first: float | None = None
         with self._news:
-            self._slot = None  # as old as the networks took to load
-        while (news := self._next()) is not None:
-            image, index, at = news
-            first = at if first is None else first
-            yield Frame(np.ascontiguousarray(image[:height, :width]), index, at - first)
+            if self._slot is not None and time.monotonic() - self._slot.read > STALE_S:
+                self._slot = None
+        while (news := self._next(FROZEN_S)) is not None:
+            first = news.read if first is None else first
+            image = np.ascontiguousarray(news.image[:height, :width])
+            yield Frame(image, news.index, news.read - first, news.captured)
 
     def close(self) -> None:
         """Ends the iteration and gives the camera back."""
@@ -104,30 +128,40 @@ class Webcam:
     def _first_size(self) -> Size:
         """Waits for a frame: only pixels prove a size."""
         try:
-            news = self._next()
+            news = self._next(NO_FRAME_S)
         except SourceError:
             self.close()
             raise
-        assert news is not None  # nobody else can have closed it yet
-        height, width = news[0].shape[:2]
+        if news is None:
+            self.close()
+            raise SourceError(f"camera {self._name} was given up before its first picture")
+        with self._news:
+            self._slot = self._slot or news  # who wakes a camera wants its first frame, too
+        height, width = news.image.shape[:2]
         return width // 2 * 2, height // 2 * 2
 
-    def _next(self) -> tuple[Picture, int, float] | None:
-        """Picture, index and time of a frame not seen before; None once closed."""
+    def _next(self, patience: float) -> News | None:
+        """A frame not seen before; None once closed or given up.
+
+        Silence is counted in slices: a program that was stopped itself, or a machine
+        that slept, must not blame the camera.
+        """
         with self._news:
-            self._news.wait_for(
-                lambda: self._slot or self._failure or self._stopped, timeout=NO_FRAME_S
-            )
-            if self._stopped:
-                return None
-            if self._slot is not None:
-                news, self._slot = self._slot, None
-                return news
-            raise SourceError(
-                self._failure
-                or f"camera {self._name} has sent no picture for {NO_FRAME_S:.0f} s; is another "
-                "program using it? Unplug it and plug it in again"
-            )
+            for _ in range(max(1, round(patience / SLICE_S))):
+                self._news.wait_for(
+                    lambda: self._slot or self._failure or self._stopped, timeout=SLICE_S
+                )
+                if self._stopped or self._give_up():
+                    return None
+                if self._slot is not None:
+                    news, self._slot = self._slot, None
+                    return news
+                if self._failure is not None:
+                    raise SourceError(self._failure)
+        raise SourceError(
+            f"camera {self._name} sends no pictures; is another program using it? "
+            "Unplug it and plug it in again"
+        )
 
     def _read(self) -> None:
         """The thread: keeps the slot filled; owns the capture and gives it back."""
@@ -137,7 +171,8 @@ class Webcam:
                 done, image = self._capture.read()
                 if done and image is not None:
                     misses = 0
-                    self._put((np.asarray(image, np.uint8), index, time.monotonic()))
+                    now = time.monotonic()
+                    self._put(News(np.asarray(image, np.uint8), index, now, self._stamp(now)))
                     index += 1
                 elif (misses := misses + 1) < MISSES:
                     time.sleep(MISS_PAUSE_S)
@@ -148,7 +183,12 @@ class Webcam:
         finally:
             self._capture.release()
 
-    def _put(self, news: tuple[Picture, int, float]) -> None:
+    def _stamp(self, now: float) -> float:
+        """When the picture was taken: the driver's word on Linux, else the time of its arrival."""
+        told = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3
+        return told if now - STAMP_OLDEST_S < told <= now else now
+
+    def _put(self, news: News) -> None:
         with self._news:
             self._slot = news
             self._news.notify_all()
@@ -159,7 +199,7 @@ class Webcam:
             self._news.notify_all()
 
 
-def _device_name(device: str | int) -> str:
+def device_name(device: str | int) -> str:
     """'/dev/video0' where a number is short for that, else 'number 0'."""
     if isinstance(device, int):
         return f"/dev/video{device}" if sys.platform == "linux" else f"number {device}"
@@ -172,6 +212,7 @@ def _open_capture(name: str, device: str | int, size: Size, fps: float) -> cv2.V
     set_log_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
     set_log_level(0)
     if sys.platform == "linux":
+        os.environ.setdefault(*SELECT_TIMEOUT)
         capture = cv2.VideoCapture(name, cv2.CAP_V4L2)
     else:
         capture = cv2.VideoCapture(device)
@@ -241,7 +282,7 @@ def _closed_text(name: str) -> str:
 def _stopped_text(name: str, delivered: int) -> str:
     if not delivered:
         return _closed_text(name)
-    return f"camera {name} stopped sending pictures; was it unplugged? Plug it in and start again"
+    return f"camera {name} stopped sending pictures; was it unplugged? Plug it in again"
 
 
 def _fourcc_name(code: int) -> str:
@@ -258,22 +299,10 @@ def demo_clip() -> Path:
     return clip
 
 
-def open_source(
-    text: str,
-    size: Size | None = None,
-    fps: float | None = None,
-    *,
-    pace: bool = True,
-    loop: bool = False,
-) -> Webcam | VideoFile:
-    """A camera number, /dev/videoN or a video file to its source; for live use.
-
-    `size` and `fps` are wishes to a camera; `pace` and `loop` are for files.
-    Raises SourceError.
-    """
+def camera_device(text: str) -> str | int | None:
+    """The camera that a source's text names: a number or a path; None where it is a file."""
     if text.isascii() and text.isdigit():
-        return Webcam(int(text), size, fps)
+        return int(text)
     path = Path(text).expanduser()
-    if text.startswith(("/dev/video", "/dev/v4l/")) or path.is_char_device():
-        return Webcam(text, size, fps)
-    return VideoFile(path, pace=pace, loop=loop)
+    is_node = text.startswith(("/dev/video", "/dev/v4l/")) or path.is_char_device()
+    return text if is_node else None

@@ -45,7 +45,10 @@ class Steadier:
     def steady(self, matte: Matte) -> Matte:
         """The matte with its flicker taken out, without lag where it moves."""
         if self.smooth and self._last is not None:
-            matte = replace(matte, alpha=gated(matte.alpha, self._last.alpha))
+            last, size = self._last.alpha, matte.alpha.shape[::-1]
+            if last.shape != matte.alpha.shape:  # other networks took over between two frames
+                last = cv2.resize(last, size, interpolation=cv2.INTER_LINEAR)
+            matte = replace(matte, alpha=gated(matte.alpha, last))
         self._last = matte
         return matte
 

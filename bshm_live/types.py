@@ -9,7 +9,7 @@ straight colour, never premultiplied.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -30,11 +30,17 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture from a source. `time` is in seconds since the source's first frame."""
+    """One picture from a source. `time` is in seconds since the source's first frame.
+
+    `captured` is time.monotonic() when the camera took it, None for files;
+    `session` grows when the camera was opened anew.
+    """
 
     image: Picture
     index: int
     time: float
+    captured: float | None = None
+    session: int = 0
 
 
 @dataclass(frozen=True)
@@ -43,8 +49,9 @@ class Matte:
 
     alpha (4h, 4w) and coarse, unified (h, w) are in [0, 1]; residual (h, w, 3)
     is BGR in [-1, 1], and foreground = clip(picture + residual); guide
-    (4h, 4w, 3) is the picture as MRN saw it. The arrays belong to the matte: no
-    engine writes into them later.
+    (4h, 4w, 3) is the picture as MRN saw it. In a large still, alpha, residual
+    and guide are larger: put together from tiles. The arrays belong to the
+    matte: no engine writes into them later.
     """
 
     alpha: Alpha
@@ -87,6 +94,24 @@ class Engine(Protocol):
     def close(self) -> None: ...
 
 
+class Matter(Protocol):
+    """What makes mattes of pictures: Bshm, and whatever stands in for it.
+
+    `low` is (h, w), `high` (4h, 4w); both may change between two mattes. `matte`
+    takes a BGR picture of any size and the last matte as a hint, tells `clock`
+    the name of each stage that is done, and raises EngineError.
+    """
+
+    @property
+    def low(self) -> Shape: ...
+    @property
+    def high(self) -> Shape: ...
+    def matte(
+        self, picture: Picture, hint: Alpha | None = None, clock: Callable[[str], None] = ...
+    ) -> Matte: ...
+    def close(self) -> None: ...
+
+
 class Source(Protocol):
     """Frames in order, all of one `size` (width, height). Raises SourceError.
 
@@ -117,3 +142,14 @@ class Sink(Protocol):
     def describe(self) -> str: ...
     def send(self, shot: Shot) -> None: ...
     def close(self, *, ok: bool = True) -> None: ...
+
+
+class Wanted(Protocol):
+    """Whether anybody looks at what the program makes; not knowing counts as yes.
+
+    `wait` blocks until somebody does, at most `timeout` seconds, and says whether.
+    """
+
+    def wait(self, timeout: float) -> bool: ...
+    def in_use(self) -> bool: ...
+    def close(self) -> None: ...

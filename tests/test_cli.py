@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from conftest import TOY, ArraySource, portrait
 
-from bshm_live import commands
+from bshm_live import live
 from bshm_live.cli import main
 from bshm_live.source import demo_clip
 
@@ -76,7 +76,7 @@ def test_a_slow_machine_gets_the_fast_preset(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.delenv("BSHM_ENGINES")
-    monkeypatch.setattr(commands, "milliseconds", lambda *_: takes)
+    monkeypatch.setattr(live, "milliseconds", lambda *_: takes)
     words = [*BG, "--source", str(clip), "--sink", "null", "--frames", "2"]
     assert main(words) == 0
     assert ("using --preset fast" in capsys.readouterr().err) == fast
@@ -212,7 +212,7 @@ def test_a_recording_outlives_its_camera(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pictures = [portrait(256, 144, seed=i).picture for i in range(8)]
-    monkeypatch.setattr(commands, "open_source", lambda *_: ArraySource(pictures, fail_at=6))
+    monkeypatch.setattr(live, "open_source", lambda *_: ArraySource(pictures, fail_at=6))
     out = tmp_path / "live.mp4"
     assert main([*BG, "--sink", str(out), "--sink", "null"]) == 3
     with av.open(str(out)) as container:

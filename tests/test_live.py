@@ -1,18 +1,32 @@
-"""The whole program between a real webcam driver and a real virtual camera."""
+"""The live loop: what it tells and how it ends; between real drivers where there are any."""
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from conftest import ListSink, fake_networks, portrait
 
+from bshm_live import live
+from bshm_live.background import Fixed, plain
+from bshm_live.bshm import Bshm
+from bshm_live.cli import main
+from bshm_live.errors import SourceError
+from bshm_live.live import LiveWatch
 from bshm_live.manifest import engines_folder
+from bshm_live.pipeline import Pipeline
+from bshm_live.source_live import LiveCamera
+from bshm_live.types import Frame, Shot
 
 GREEN = (64, 177, 0)  # BGR of #00b140
 ALIVE = 5.0  # frames/s: how fast it is, is for the benchmark to say
@@ -63,3 +77,134 @@ def test_a_reader_sees_the_person_before_green(
         assert green[:60, -60:].mean() > 0.95
         assert 0.2 < green.mean() < 0.9
         assert green[150:210, 290:350].mean() < 0.05  # the face is there
+
+
+# The loop's own words and ends, without a device.
+
+
+def watched(reasons: list[str | None], *, card: bool = False, step: int = 1) -> LiveWatch:
+    """A LiveWatch that has seen a frame for each reason; None is a frame with its matte."""
+    size = (256, 128)
+    stand_in = plain((9, 9, 9), size) if card else None
+    background = Fixed(plain((0, 0, 0), size))
+    made = Pipeline(Bshm(*fake_networks()), background, size, card=stand_in)
+    watch = LiveWatch(made, [], None)
+    blank = plain((0, 0, 0), made.size)
+    for index, reason in enumerate(reasons):
+        made.guard.reason = reason
+        alpha = np.zeros(blank.shape[:2], np.uint8)
+        watch(Shot(blank, alpha, None, index * step, index / 30, reason is None))
+    return watch
+
+
+def test_a_short_trouble_is_counted_and_not_told(capsys: pytest.CaptureFixture[str]) -> None:
+    watch = watched([None, "a", "a", None, "b", None])
+    assert capsys.readouterr().err == ""
+    watch.summary(stats=False)
+    assert "3 with the background alone" in capsys.readouterr().err
+
+
+def test_a_lasting_trouble_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    watched([None, *["a"] * 50, *["b"] * 50, None, None])
+    told = capsys.readouterr().err.splitlines()
+    assert told == ["background alone: a", "background alone: b", "the matte is back"]
+    watched(["a"] * 50, card=True)
+    assert capsys.readouterr().err.splitlines() == ["card: a"]
+
+
+def test_the_summary_counts_what_was_dropped_and_repeated(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Counting(ListSink):
+        repeated, dropped = 7, 2
+
+    watch = watched([None] * 10, step=3)
+    watch.sinks = [ListSink(), Counting()]
+    watch.pipeline.clock.delays.extend([40.0, 50.0, 60.0])
+    watch.pipeline.clock("mpn")
+    watch.summary(stats=True)
+    first, delay, *table = capsys.readouterr().err.splitlines()
+    assert first.startswith("10 frames in ")
+    assert first.endswith("frames/s, 20 dropped, 7 repeated")
+    assert delay == (
+        "delay from camera to sink: p50 50 ms, p95 59 ms; set 50 ms audio delay in OBS or PipeWire"
+    )
+    assert [line.split()[0] for line in table] == ["stage", "mpn", "delay"]
+
+
+@pytest.mark.usefixtures("toy_engines")
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--sink", "null", "--on-demand"], "add --sink vcam"),
+        (["--sink", "vcam", "--source", "talk.mp4", "--on-demand"], "talk.mp4"),
+        (["--source", "demo", "--on-demand"], "demo"),
+    ],
+)
+def test_on_demand_needs_a_camera_and_a_virtual_camera(
+    words: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--bg", "#00b140", *words]) == 2
+    assert says in capsys.readouterr().err
+
+
+class Outage:
+    """A camera of portraits that is lost after `count` frames, and never comes back."""
+
+    count, fps, size = None, 30.0, (256, 144)
+
+    def __init__(self, frames: int) -> None:
+        self.frames, self.opened = frames, 0
+
+    def open(self, give_up: Callable[[], bool]) -> Outage:
+        self.opened += 1
+        if self.opened > 1:
+            raise SourceError("no camera /dev/video0: there is no /dev/video* at all")
+        return self
+
+    def describe(self) -> str:
+        return "an outage"
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index in range(self.frames):
+            image = portrait(*self.size, seed=index).picture
+            yield Frame(image, index, index / 30, time.monotonic())
+        raise SourceError("camera /dev/video0 stopped sending pictures; plug it in again")
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals")
+@pytest.mark.usefixtures("toy_engines")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_an_outage_ends_the_program_and_keeps_the_recording(
+    number: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lost: list[float] = []
+    timer = threading.Timer(0.3, os.kill, (os.getpid(), number))
+
+    def report(line: str) -> None:
+        print(line, file=sys.stderr)
+        if "waiting" in line and not lost:
+            lost.append(time.monotonic())
+            timer.start()
+
+    camera = LiveCamera(Outage(6).open, "/dev/video0", report)
+    monkeypatch.setattr(live, "open_source", lambda *_: camera)
+    out = tmp_path / "live.mkv"
+    before = signal.signal(number, signal.SIG_IGN)  # should the program have ended by then
+    try:
+        assert main(["--bg", "#00b140", "--preset", "balanced", "--sink", str(out)]) == 0
+        assert time.monotonic() - lost[0] < 1.5
+    finally:
+        timer.join()
+        signal.signal(number, before)
+    with av.open(str(out)) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 6
+    told = capsys.readouterr().err
+    assert "stopped sending pictures; waiting for it" in told
+    assert "6 frames in" in told
+    assert "audio delay" in told

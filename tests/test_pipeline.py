@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -12,6 +13,7 @@ from bshm_live.background import Blur, Fixed, plain
 from bshm_live.bshm import Bshm
 from bshm_live.errors import EngineError
 from bshm_live.pipeline import KEPT, Pipeline, StageClock
+from bshm_live.types import Frame, Shot
 
 SIZE = (256, 128)
 BACKDROP = (10, 200, 30)
@@ -113,6 +115,83 @@ def test_other_sizes_are_fitted_and_mirrored() -> None:
     build(mirror=True).run(ArraySource([picture]), [sink])
     assert sink.shots[0].composite.shape == (SIZE[1], SIZE[0], 3)
     assert np.flatnonzero(sink.shots[0].alpha[64] > 127).mean() > SIZE[0] / 2
+
+
+def test_a_card_stands_in_where_one_is_given() -> None:
+    engines = fake_networks()
+    break_engine(engines[2], "raise", lambda call: call == 2)
+    sink, cover = ListSink(), plain((1, 2, 3), SIZE)
+    background = Fixed(plain(BACKDROP, SIZE))
+    Pipeline(Bshm(*engines), background, SIZE, card=cover).run(ArraySource(scenes(3)), [sink])
+    assert [(shot.composite == (1, 2, 3)).all() for shot in sink.shots] == [False, True, False]
+
+
+def hints_given(engines: tuple[FakeEngine, ...]) -> list[bool]:
+    """Fills, at every run of MPN, with whether it was given a hint."""
+    given: list[bool] = []
+    right = engines[0].function
+
+    def watched(feeds):  # type: ignore[no-untyped-def]
+        given.append(bool(feeds["hint"].any()))
+        return right(feeds)
+
+    engines[0].function = watched
+    return given
+
+
+def test_a_matte_in_doubt_is_no_hint_for_the_next() -> None:
+    engines = fake_networks()
+    given = hints_given(engines)
+    break_engine(engines[2], "nan", lambda call: call == 3)
+    build(engines).run(ArraySource(scenes()), [ListSink()])
+    assert given == [False, True, True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("session", "pause", "forgets"),
+    [(0, 0.1, False), (0, 5.0, True), (1, 0.04, True), (0, -3.0, True)],
+    ids=["no gap", "a gap", "the camera opened anew", "the time begins again"],
+)
+def test_after_a_gap_the_last_matte_is_no_hint(session: int, pause: float, forgets: bool) -> None:
+    engines = fake_networks()
+    given = hints_given(engines)
+    picture = scenes(1)[0]
+    times = [0.0, 0.04, 0.04 + pause, 0.08 + pause]
+    frames = [Frame(picture, i, t, None, session * (i >= 2)) for i, t in enumerate(times)]
+    pipeline = build(engines)
+    assert pipeline.run(frames, [ListSink()]) == 4
+    assert given == [False, True, not forgets, True]
+
+
+def test_the_delay_is_measured_behind_the_last_sink() -> None:
+    class SlowSink(ListSink):
+        def send(self, shot: Shot) -> None:
+            time.sleep(0.02)
+            super().send(shot)
+
+    picture, pipeline = scenes(1)[0], build()
+    now = time.monotonic()
+    frames = [Frame(picture, 0, 0.0), Frame(picture, 1, 0.04, now - 0.1)]
+    pipeline.run(frames, [ListSink(), SlowSink()])
+    assert len(pipeline.clock.delays) == 1  # files have no time of capture
+    told, most = pipeline.clock.delays[0], (time.monotonic() - now + 0.1) * 1e3
+    assert 120 < told <= most
+
+
+def test_a_bug_ends_the_loop_and_sends_nothing_more() -> None:
+    engines = fake_networks()
+    pipeline, sink = build(engines), ListSink()
+    right = engines[1].function
+
+    def wrong(feeds):  # type: ignore[no-untyped-def]
+        if engines[1].calls == 3:
+            raise ZeroDivisionError
+        return right(feeds)
+
+    engines[1].function = wrong
+    with pytest.raises(ZeroDivisionError):
+        pipeline.run(ArraySource(scenes()), [sink])
+    assert len(sink.shots) == 2
 
 
 def test_after_can_stop_the_loop() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from bshm_live import source as source_module
 from bshm_live.errors import SourceError
-from bshm_live.source import VideoFile, Webcam, demo_clip, open_source
+from bshm_live.source import VideoFile, Webcam, camera_device, demo_clip
 from bshm_live.source_video import MOST_DROPPED, _Clock, declared_bytes
 
 BITS = 8  # a frame's number is written as eight columns, black or white
@@ -313,10 +313,21 @@ def test_a_slow_decoder_does_not_starve_the_loop(monkeypatch: pytest.MonkeyPatch
 
 
 class FakeCapture:
-    """A camera of 66x49 pixels whose picture n is all n; stops after `frames`."""
+    """A camera of 66x49 pixels whose picture n is all n; stops, or freezes, after `frames`.
 
-    def __init__(self, frames: int = 10**6, hang: bool = False, opens: bool = True) -> None:
+    `stamp` is what the driver says of the time of capture, in milliseconds.
+    """
+
+    def __init__(
+        self,
+        frames: int = 10**6,
+        hang: bool = False,
+        opens: bool = True,
+        freezes: bool = False,
+        stamp: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self.frames, self.hang, self.opens = frames, hang, opens
+        self.freezes, self.stamp = freezes, stamp
         self.asked: dict[int, float] = {}
         self.count, self.released = 0, threading.Event()
 
@@ -331,6 +342,8 @@ class FakeCapture:
         return True
 
     def get(self, what: int) -> float:
+        if what == cv2.CAP_PROP_POS_MSEC:
+            return self.stamp()
         return {cv2.CAP_PROP_FPS: 30.0}.get(what, float(cv2.VideoWriter.fourcc(*"MJPG")))
 
     def read(self) -> tuple[bool, np.ndarray | None]:
@@ -339,6 +352,8 @@ class FakeCapture:
             return False, None
         time.sleep(0.002)
         if self.count >= self.frames:
+            if self.freezes:
+                self.released.wait(1.0)
             return False, None
         self.count += 1
         return True, np.full((49, 66, 3), (self.count - 1) % 256, np.uint8)
@@ -419,9 +434,56 @@ def test_webcam_that_sends_nothing_does_not_wait_for_ever(
 ) -> None:
     capture = plug(FakeCapture(hang=True))
     monkeypatch.setattr(source_module, "NO_FRAME_S", 0.1)
-    with pytest.raises(SourceError, match="has sent no picture"):
+    with pytest.raises(SourceError, match="sends no pictures"):
         Webcam(0)
     assert capture.released.wait(2)
+
+
+def test_webcam_that_freezes_is_told_apart_from_one_that_fails(
+    plug: Plug, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plug(FakeCapture(frames=40, freezes=True))
+    monkeypatch.setattr(source_module, "FROZEN_S", 0.5)
+    camera = Webcam(0)
+    with pytest.raises(SourceError, match="sends no pictures"):
+        list(camera)
+    camera.close()
+
+
+@pytest.mark.parametrize("frames", [0, 40], ids=["before the first picture", "later"])
+def test_webcam_gives_up_when_told(plug: Plug, frames: int) -> None:
+    plug(FakeCapture(frames=frames, freezes=True))
+    start = time.monotonic()
+
+    def late() -> bool:
+        return time.monotonic() - start > 0.4
+
+    if frames:
+        assert list(Webcam(0, give_up=late))
+    else:
+        with pytest.raises(SourceError, match="given up"):
+            Webcam(0, give_up=late)
+    assert time.monotonic() - start < 2.5
+
+
+def test_webcam_first_picture_is_not_lost(plug: Plug) -> None:
+    plug(FakeCapture(frames=1, freezes=True))
+    camera = Webcam(0)
+    assert next(iter(camera)).index == 0
+    camera.close()
+
+
+@pytest.mark.parametrize(
+    ("age", "believed"), [(0.05, True), (30.0, False), (-5.0, False)], ids=["near", "old", "ahead"]
+)
+def test_webcam_takes_the_drivers_time_of_capture(plug: Plug, age: float, believed: bool) -> None:
+    plug(FakeCapture(stamp=lambda: (time.monotonic() - age) * 1e3))
+    camera = Webcam(0)
+    frame = next(iter(camera))
+    now = time.monotonic()
+    camera.close()
+    assert frame.captured is not None
+    assert now - frame.captured == pytest.approx(age if believed else 0.0, abs=0.04)
 
 
 def test_webcam_closed_ends_the_loop(plug: Plug) -> None:
@@ -441,9 +503,9 @@ def test_webcam_in_use(plug: Plug) -> None:
 @pytest.mark.skipif(os.name != "posix" or not Path("/proc").exists(), reason="Linux only")
 def test_camera_errors_name_what_is_there() -> None:
     with pytest.raises(SourceError, match=r"no camera /dev/video97: there is .*bshm-live devices"):
-        open_source("97")
+        Webcam(97)
     with pytest.raises(SourceError, match="/dev/null is not a video device"):
-        open_source("/dev/null")
+        Webcam("/dev/null")
 
 
 @pytest.mark.parametrize(
@@ -456,13 +518,12 @@ def test_open_errors_tell_the_fix(number: int, words: str) -> None:
     assert "\n" not in told
 
 
-def test_open_source_takes_files(tmp_path: Path) -> None:
-    path = make_video(tmp_path / "a.mp4", [0, 40, 80])
-    source = open_source(str(path))
-    assert isinstance(source, VideoFile)
-    assert len(list(source)) == 3
-    with pytest.raises(SourceError, match="no such file"):
-        open_source(str(tmp_path / "b.mp4"))
+@pytest.mark.parametrize(
+    ("text", "device"),
+    [("0", 0), ("12", 12), ("/dev/video3", "/dev/video3"), ("a.mp4", None), ("²", None)],
+)
+def test_what_is_a_camera_and_what_a_file(text: str, device: str | int | None) -> None:
+    assert camera_device(text) == device
 
 
 def test_demo_clip_missing_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
