@@ -1,258 +1,255 @@
-"""The virtual camera: what Zoom, Meet, Teams and OBS pick. pyvirtualcam lives here alone."""
+"""The virtual camera: what Zoom, Meet, Teams and OBS pick. It outlives whatever befalls its device.
+
+Frames come from the loop's thread (`send`), and one thread of the camera's own
+shows them: the newest that it has, at most `fps` a second, none twice but where
+nothing new comes.
+"""
 
 from __future__ import annotations
 
-import os
-import struct
 import sys
 import threading
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from .demand import Demand
 from .errors import SinkError
+from .loopback import FIX, LABEL, OBS_LABEL, SYSFS, label_of, pick_loopback
+from .pace import Pace
+from .sink_obs import ObsCamera
+from .sink_v4l2 import Busy, Loopback
 from .types import Shot, Size
 
 if TYPE_CHECKING:
-    from pyvirtualcam import Camera
-
     from .types import Picture
 
-LABEL = "bshm-live"  # the card_label of FIX
-FIX = 'sudo modprobe v4l2loopback video_nr=10 card_label="bshm-live" exclusive_caps=1 max_buffers=2'
-OBS_LABEL = "OBS Virtual Camera"
-SYSFS = Path("/sys/class/video4linux")
-LIST = "`bshm-live devices` lists what is there"
+__all__ = ["FIX", "LABEL", "OBS_LABEL", "SYSFS", "VirtualCamera", "pick_loopback"]
 
 REPEAT_AFTER_S = 0.25  # browsers give up on a camera that is silent for a second
+STALE_S = 3.0  # a person who has not moved for so long is not there
 CHECK_EVERY_S = 1.0
+FIRST_RETRY_S, LAST_RETRY_S = 0.25, 2.0
+START_PATIENCE_S = 1.0  # a program that is just ending, a browser that is just looking
 JOIN_S = 2.0
 
-# linux/videodev2.h
-VIDIOC_STREAMON = 0x40045612
-VIDIOC_G_FMT = 0xC0D05604
-VIDIOC_S_PARM = 0xC0CC5616
-BUFFER_TYPE_OUTPUT = 2
-CAN_SET_RATE = 0x1000  # V4L2_CAP_TIMEPERFRAME
-FORMAT_BYTES, FORMAT_SIZE_AT = 208, 8
-PARAMETER_BYTES = 204
-RATE_UNIT = 1000  # rates are given as RATE_UNIT / (fps * RATE_UNIT)
+
+class Output(Protocol):
+    """An open device; OSError from `show`, `again` and `check` says that it is lost."""
+
+    device: str
+
+    def show(self, picture: Picture) -> None: ...
+    def again(self) -> None: ...
+    def check(self) -> None: ...
+    def close(self) -> None: ...
 
 
 class VirtualCamera:
     """Feeds a virtual camera with composites: BGR uint8 (H, W, 3) of exactly `size`.
 
     `placeholder` (black when None) is shown at once, so that programs can list
-    the camera, and until the first frame. A thread repeats the last picture
-    while none comes: a silent camera is dropped by browsers. Raises SinkError.
+    the camera, until the first frame, and again once no frame has come for
+    STALE_S. A device that is lost is opened again, as often as it takes: frames
+    are dropped meanwhile and `report` gets a line when that begins and ends.
+    `repeated` and `dropped` count pictures shown again and frames not shown.
+    Raises SinkError when the device cannot be had at the start.
     """
 
     needs_foreground = False
 
     def __init__(
-        self, device: str | None, size: Size, fps: float, *, placeholder: Picture | None = None
+        self,
+        device: str | None,
+        size: Size,
+        fps: float,
+        *,
+        placeholder: Picture | None = None,
+        report: Callable[[str], None] | None = None,
     ) -> None:
         width, height = size
-        if device is None and sys.platform == "linux":
-            device = pick_loopback()
-        self._camera = _open_camera(device, size, fps)
-        self.device: str = self._camera.device
-        self._size, self._fps = size, fps
-        self._node = _own_descriptor(self.device)
-        if self._node is not None:
-            _prepare(self._node, fps)
-        self._last = np.zeros((height, width, 3), np.uint8)
+        self._asked, self._size, self._fps = device, size, fps
+        self._report = report or _say
+        self.repeated = self.dropped = 0
+        self._idle, self._next, self._shown = (
+            np.zeros((height, width, 3), np.uint8) for _ in range(3)
+        )
         if placeholder is not None:
-            np.copyto(self._last, placeholder)
-        self._lock = threading.Lock()
-        self._failure: SinkError | None = None
-        self._stop = threading.Event()
-        self._sent_at = self._checked_at = time.monotonic()
-        self._camera.send(self._last)
-        self._thread = threading.Thread(target=self._repeat, name="virtual camera", daemon=True)
+            np.copyto(self._idle, placeholder)
+        self._output: Output | None = _open_patiently(device, size, fps)
+        self.device = self._output.device
+        self._pace = Pace(fps)
+        self._idling = True
+        self._frame_at = float("-inf")
+        self._shown_at = self._checked_at = self._retry_at = time.monotonic()
+        self._retry_s, self._trouble = FIRST_RETRY_S, ""
+        self._attempt(self._output.show, self._idle)
+        # What both threads touch: _next, _fresh, _idle, _stop, dropped.
+        self._news = threading.Condition()
+        self._fresh = self._new_idle = self._stop = False
+        self._thread = threading.Thread(target=self._run, name="virtual camera", daemon=True)
         self._thread.start()
 
     def describe(self) -> str:
         width, height = self._size
-        label = _label(self.device)
+        label = label_of(self.device)
         name = f"{self.device} ({label})" if label else self.device
         return f"virtual camera {name}: {width}x{height}, {self._fps:.4g} frames/s"
 
     def send(self, shot: Shot) -> None:
-        """Shows the composite. Raises SinkError once the camera is gone."""
-        with self._lock:
-            if self._failure is not None:
-                raise self._failure
-            np.copyto(self._last, shot.composite)
-            self._show()
+        """Hands the composite over; a frame that was not shown yet is dropped for it."""
+        if not self._thread.is_alive():
+            raise SinkError(f"virtual camera {self.device} has stopped; start the program again")
+        with self._news:
+            self.dropped += self._fresh
+            np.copyto(self._next, shot.composite)
+            self._fresh = True
+            self._news.notify()
+
+    def show_idle(self, picture: Picture) -> None:
+        """What is shown instead of frames while none come: the background, (H, W, 3) BGR."""
+        with self._news:
+            np.copyto(self._idle, picture)
+            self._new_idle = True
+            self._news.notify()
+
+    def demand(self) -> Demand | None:
+        """Tells whether anyone watches this camera; None where that cannot be known."""
+        return Demand(self.device) if sys.platform == "linux" else None
 
     def close(self, *, ok: bool = True) -> None:
         """Gives the camera back; `ok` makes no difference."""
-        self._stop.set()
+        with self._news:
+            self._stop = True
+            self._news.notify()
         self._thread.join(JOIN_S)
-        with self._lock:
-            self._camera.close()
+        if self._output is not None and not self._thread.is_alive():
+            self._output.close()
+            self._output = None
 
-    def _show(self) -> None:
-        """Writes the last picture; the caller holds the lock."""
-        now = time.monotonic()
-        if now - self._checked_at >= CHECK_EVERY_S:
-            self._checked_at = now
-            self._check()
-        self._camera.send(self._last)
-        self._sent_at = now
+    # From here on all is the thread's own.
 
-    def _check(self) -> None:
-        """pyvirtualcam hides failed writes, so the device itself is asked."""
-        if self._node is None:
-            return
+    def _run(self) -> None:
+        while self._wait():
+            if self._output is None:
+                self._reopen()
+            elif self._take():
+                self._attempt(self._output.show, self._shown)
+            elif time.monotonic() - self._frame_at >= STALE_S:
+                self._show_idle(self._output)
+            elif time.monotonic() - self._shown_at >= REPEAT_AFTER_S:
+                self.repeated += 1
+                self._attempt(self._output.again)
+
+    def _wait(self) -> bool:
+        """Until there is something to do; False: until the end."""
+        with self._news:
+            while not self._stop:
+                now = time.monotonic()
+                if self._output is None:
+                    left = self._retry_at - now
+                elif self._fresh:
+                    left = self._pace.wait(now)
+                elif self._new_idle and self._idling:
+                    left = 0.0
+                else:
+                    left = self._shown_at + REPEAT_AFTER_S - now
+                if left <= 0:
+                    return True
+                self._news.wait(left)
+        return False
+
+    def _take(self) -> bool:
+        """The newest frame into `_shown`, if there is one."""
+        with self._news:
+            if not self._fresh:
+                return False
+            self._next, self._shown = self._shown, self._next
+            self._fresh = False
+        now = self._frame_at = time.monotonic()
+        self._pace.shown(now)
+        self._idling = False
+        return True
+
+    def _show_idle(self, output: Output) -> None:
+        """The background instead of a person who stands still for ever."""
+        with self._news:
+            known = self._idling and not self._new_idle
+            picture = None if known else self._idle.copy()
+            self._new_idle = False
+        self._idling = True
+        if picture is None:
+            self.repeated += 1
+            self._attempt(output.again)
+        else:
+            self._attempt(output.show, picture)
+
+    def _attempt(self, show: Callable[..., None], *pictures: Picture) -> None:
+        """Shows; a device that fails is closed, to be opened again."""
+        now = self._shown_at = time.monotonic()
         try:
-            now_size = _format_size(self._node)
+            show(*pictures)
+            if self._output is not None and now - self._checked_at >= CHECK_EVERY_S:
+                self._checked_at = now
+                self._output.check()
         except OSError as error:
-            raise SinkError(
-                f"virtual camera {self.device} is gone ({error.strerror}); load it again: {FIX}"
-            ) from error
-        if now_size != self._size:
-            raise SinkError(
-                f"virtual camera {self.device} was set to {now_size[0]}x{now_size[1]} by another "
-                "program; close that program and start again"
-            )
+            why = error.strerror or str(error)
+            self._lose(f"virtual camera {self.device} is lost ({why}): opening it again")
 
-    def _repeat(self) -> None:
-        """The thread: keeps the camera alive while the loop has nothing to show."""
-        while not self._stop.wait(REPEAT_AFTER_S / 2):
-            with self._lock:
-                if time.monotonic() - self._sent_at < REPEAT_AFTER_S:
-                    continue
-                try:
-                    self._show()
-                except SinkError as error:
-                    self._failure = error
-                    return
+    def _lose(self, line: str) -> None:
+        if self._output is not None:
+            self._output.close()
+            self._output = None
+        self._retry_s = FIRST_RETRY_S
+        self._retry_at = time.monotonic() + self._retry_s
+        self._tell(line)
 
-
-def pick_loopback(root: Path = SYSFS) -> str | None:
-    """The v4l2loopback node called bshm-live, else the first that is not OBS's; None: no such."""
-    nodes = {node.name: _node_label(node) for node in _loopbacks(root)}
-    ours = [name for name, label in nodes.items() if label == LABEL]
-    free = [name for name, label in nodes.items() if label != OBS_LABEL]
-    names = ours or free
-    if names:
-        return f"/dev/{names[0]}"
-    if nodes:
-        raise SinkError(
-            f"the only virtual camera, /dev/{next(iter(nodes))}, is OBS's; name it with "
-            f"--sink vcam:/dev/{next(iter(nodes))}, or add our own: {FIX}"
-        )
-    return None
-
-
-def _loopbacks(root: Path) -> list[Path]:
-    """Nodes of v4l2loopback by number: only that driver has the attribute max_openers."""
-    found = [node for node in root.glob("video*") if (node / "max_openers").exists()]
-    return sorted(found, key=lambda node: int(node.name.removeprefix("video")))
-
-
-def _node_label(node: Path) -> str:
-    try:
-        return (node / "name").read_text(errors="replace").strip()
-    except OSError:  # it went while we looked
-        return ""
-
-
-def _label(device: str) -> str:
-    return _node_label(SYSFS / Path(device).name)
-
-
-def _open_camera(device: str | None, size: Size, fps: float) -> Camera:
-    try:
-        import pyvirtualcam
-    except ImportError as error:
-        raise SinkError(
-            f"no virtual camera: pyvirtualcam cannot be loaded ({error}); "
-            "pip install pyvirtualcam, or use --sink window"
-        ) from error
-    try:
-        return pyvirtualcam.Camera(
-            *size, max(fps, 1.0), fmt=pyvirtualcam.PixelFormat.BGR, device=device
-        )
-    except RuntimeError as error:
-        raise SinkError(_why(device, str(error))) from error
-
-
-def _why(device: str | None, text: str) -> str:
-    """pyvirtualcam's words to one line with the fix."""
-    if sys.platform == "win32":
-        return (
-            "no virtual camera; install OBS Studio 26 or newer, which brings one, and close "
-            "every program that feeds it"
-        )
-    if sys.platform == "darwin":
-        return (
-            "no virtual camera; install OBS Studio 30 or newer (macOS 13 or newer), start and "
-            "stop its virtual camera once, quit it and try again"
-        )
-    name = device or "v4l2loopback"
-    if "missing permissions" in text:
-        return (
-            f"virtual camera {name} may not be opened; add yourself to the group video "
-            "(sudo usermod -aG video $USER) and log in again"
-        )
-    if any(sign in text.lower() for sign in ("not a video output", "busy", "already in use")):
-        return (
-            f"virtual camera {name} takes no pictures: another program feeds it, or it is a real "
-            f"camera; close that program, or choose another with --sink vcam:/dev/videoN ({LIST})"
-        )
-    if device is not None and ("not a V4L2" in text or "could not be queried" in text):
-        return f"{name} is not a video device; {LIST}"
-    missing = f"there is no virtual camera {device}" if device else "there is no virtual camera"
-    if device is None or "does not exist" in text:
-        return f"{missing}; make one: {FIX}"
-    return f"virtual camera {name} cannot be used ({text.strip().splitlines()[-1]}); {LIST}"
-
-
-def _own_descriptor(device: str) -> int | None:
-    """pyvirtualcam's file descriptor of the device; None where there is no such thing."""
-    if sys.platform != "linux" or not device.startswith("/dev/"):
-        return None
-    target = os.path.realpath(device)
-    for entry in Path("/proc/self/fd").iterdir():
+    def _reopen(self) -> None:
+        """One try; the next comes later each time."""
         try:
-            if str(entry.readlink()) == target:
-                return int(entry.name)
-        except OSError:  # the descriptor of this very listing
-            continue
-    return None
+            output = _open(self._asked, self._size, self._fps)
+        except SinkError as error:
+            self._retry_s = min(2 * self._retry_s, LAST_RETRY_S)
+            self._retry_at = time.monotonic() + self._retry_s
+            self._tell(str(error))
+            return
+        self._output, self.device = output, output.device
+        self._tell(f"virtual camera {self.device} is back")
+        # A reader must not wait for the next frame, nor see one of before.
+        with self._news:
+            self.dropped += self._fresh
+            self._fresh, self._new_idle = False, True
+        self._frame_at = float("-inf")
+        self._show_idle(output)
+
+    def _tell(self, line: str) -> None:
+        if line != self._trouble:
+            self._trouble = line
+            self._report(line)
 
 
-def _prepare(node: int, fps: float) -> None:
-    """What pyvirtualcam leaves out; both are best effort, for drivers differ."""
-    import fcntl
+def _open(device: str | None, size: Size, fps: float) -> Output:
+    if sys.platform != "linux":
+        return ObsCamera(device, size, fps)
+    device = device or pick_loopback()
+    if device is None:
+        raise SinkError(f"there is no virtual camera; make one: {FIX}")
+    return Loopback(device, size, fps)
 
-    rate = struct.pack(
-        "=5I", BUFFER_TYPE_OUTPUT, CAN_SET_RATE, 0, RATE_UNIT, round(fps * RATE_UNIT)
-    )
-    wishes = (
-        # v4l2loopback otherwise tells every reader 30 frames/s.
-        (VIDIOC_S_PARM, rate.ljust(PARAMETER_BYTES, b"\0")),
-        # v4l2loopback 0.12.7 needs it, or the device is lost once we have closed it.
-        (VIDIOC_STREAMON, struct.pack("=i", BUFFER_TYPE_OUTPUT)),
-    )
-    for request, argument in wishes:
+
+def _open_patiently(device: str | None, size: Size, fps: float) -> Output:
+    """Waits a moment for a program that is about to let go of the device."""
+    end = time.monotonic() + START_PATIENCE_S
+    while True:
         try:
-            fcntl.ioctl(node, request, argument)
-        except OSError:
-            continue
+            return _open(device, size, fps)
+        except Busy:
+            if time.monotonic() >= end:
+                raise
+        time.sleep(0.1)
 
 
-def _format_size(node: int) -> Size:
-    """(width, height) that the device takes now. Raises OSError when it is gone."""
-    import fcntl
-
-    form = bytearray(FORMAT_BYTES)
-    struct.pack_into("=I", form, 0, BUFFER_TYPE_OUTPUT)
-    fcntl.ioctl(node, VIDIOC_G_FMT, form)
-    width, height = struct.unpack_from("=2I", form, FORMAT_SIZE_AT)
-    return width, height
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

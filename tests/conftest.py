@@ -236,22 +236,27 @@ def shared() -> Path:
     return SHARED
 
 
-@pytest.fixture(scope="session")
-def guest(shared: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+class Guest:
     """Runs a command where /dev/video0, 10, 11 and 12 exist: guest(folder, *command, seconds=N).
 
     `folder` is the only one that the command can write to, and its working folder.
+    `modules` is where the guest's kernel modules lie.
     """
-    program = shared / "v4l2" / "guest"
-    if not program.is_file():
-        pytest.skip("there is no guest kernel with cameras in ../shared/v4l2")
 
-    def run(folder: Path, *command: object, seconds: int = 120) -> subprocess.CompletedProcess[str]:
-        words = [str(word) for word in (program, "-w", folder, "-t", seconds, *command)]
+    def __init__(self, program: Path) -> None:
+        self.program = program
+        inside = program.parent / "modules"
+        self.modules = inside if inside.is_dir() else program.parent
+
+    def __call__(
+        self, folder: Path, *command: object, seconds: int = 120
+    ) -> subprocess.CompletedProcess[str]:
+        words = [str(word) for word in (self.program, "-w", folder, "-t", seconds, *command)]
         return subprocess.run(
             words,
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(PACKAGE.parent)},
+            # The webcam of the guest has the controls that make it fail.
+            env={**os.environ, "PYTHONPATH": str(PACKAGE.parent), "VIVID_NO_ERROR_INJ": "0"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -260,7 +265,14 @@ def guest(shared: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
             check=False,
         )
 
-    return run
+
+@pytest.fixture(scope="session")
+def guest() -> Guest:
+    """The guest kernel of tools/v4l2: the one that BSHM_GUEST names, or that in ../shared."""
+    program = Path(os.environ.get("BSHM_GUEST", SHARED / "v4l2" / "guest"))
+    if not program.is_file():
+        pytest.skip(f"there is no guest kernel with cameras at {program}: see tools/v4l2")
+    return Guest(program)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

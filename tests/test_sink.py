@@ -3,8 +3,6 @@
 import errno
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,12 +10,11 @@ import av
 import cv2
 import numpy as np
 import pytest
-import pyvirtualcam
 
 from bshm_live import sink as sink_module
-from bshm_live import sink_vcam, sink_video
+from bshm_live import sink_video
 from bshm_live.errors import SinkError
-from bshm_live.sink import Null, VideoWriter, VirtualCamera, Window, open_sink
+from bshm_live.sink import Null, VideoWriter, Window, open_sink
 from bshm_live.source import VideoFile
 from bshm_live.types import Shot
 
@@ -375,222 +372,6 @@ def test_paths_are_checked_at_construction(tmp_path: Path, path: str, words: str
     assert names(tmp_path) == ["folder.mp4"]
 
 
-# The virtual camera, with a backend that keeps what it is sent
-
-
-class FakeBackend:
-    """pyvirtualcam's backend protocol in memory; `sent` is shared by all."""
-
-    sent: list[np.ndarray]
-    problem: str | None = None
-
-    def __init__(self, *, device: str | None, width: int, height: int, **_: object) -> None:
-        if self.problem:
-            raise RuntimeError(self.problem)
-        self._device, self._shape = device or "fake", (height, width, 3)
-
-    def close(self) -> None:
-        pass
-
-    def send(self, frame: np.ndarray) -> None:
-        self.sent.append(frame.reshape(self._shape).copy())
-
-    def device(self) -> str:
-        return self._device
-
-    def native_fourcc(self) -> None:
-        return None
-
-
-@pytest.fixture
-def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeBackend]]:
-    kept = dict(pyvirtualcam.camera.BACKENDS)
-    pyvirtualcam.camera.BACKENDS.clear()
-
-    class Fresh(FakeBackend):
-        sent: list[np.ndarray] = []  # noqa: RUF012
-
-    pyvirtualcam.register_backend("fake", Fresh)
-    monkeypatch.setattr(sink_vcam, "pick_loopback", lambda: None)
-    yield Fresh
-    pyvirtualcam.camera.BACKENDS.clear()
-    pyvirtualcam.camera.BACKENDS.update(kept)
-
-
-def test_camera_shows_the_placeholder_then_composites(backend: type[FakeBackend]) -> None:
-    placeholder = np.full((96, 128, 3), 7, np.uint8)
-    camera = VirtualCamera(None, SIZE, 25, placeholder=placeholder)
-    assert np.array_equal(backend.sent[0], placeholder)
-    for index in range(3):
-        camera.send(shot(index))
-    camera.close()
-    assert [int(picture[0, 0, 0]) for picture in backend.sent] == [7, 30, 33, 36]
-    assert camera.describe() == "virtual camera fake: 128x96, 25 frames/s"
-    assert not camera.needs_foreground
-
-
-def test_camera_is_black_without_a_placeholder(backend: type[FakeBackend]) -> None:
-    VirtualCamera(None, SIZE, 25).close()
-    assert not backend.sent[0].any()
-
-
-def test_camera_repeats_its_last_picture_while_none_comes(
-    backend: type[FakeBackend], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sink_vcam, "REPEAT_AFTER_S", 0.02)
-    camera = VirtualCamera("fake", SIZE, 25)
-    one = shot(5)
-    camera.send(one)
-    one.composite.fill(255)  # the loop reuses its arrays
-    time.sleep(0.2)
-    camera.close()
-    assert len(backend.sent) > 4
-    assert {int(picture[0, 0, 0]) for picture in backend.sent[2:]} == {45}
-    count = len(backend.sent)
-    time.sleep(0.1)
-    assert len(backend.sent) == count
-
-
-def gone(_: int) -> tuple[int, int]:
-    raise OSError(errno.ENODEV, "No such device")
-
-
-@pytest.mark.parametrize(
-    ("answer", "words"),
-    [(gone, "is gone .*load it again"), (lambda _: (640, 480), "set to 640x480 by another")],
-)
-def test_camera_that_is_lost_makes_the_loop_raise(
-    backend: type[FakeBackend],
-    monkeypatch: pytest.MonkeyPatch,
-    answer: Callable[[int], tuple[int, int]],
-    words: str,
-) -> None:
-    monkeypatch.setattr(sink_vcam, "CHECK_EVERY_S", 0.0)
-    monkeypatch.setattr(sink_vcam, "REPEAT_AFTER_S", 0.02)
-    monkeypatch.setattr(sink_vcam, "_own_descriptor", lambda device: 99)
-    monkeypatch.setattr(sink_vcam, "_prepare", lambda node, fps: None)
-    monkeypatch.setattr(sink_vcam, "_format_size", answer)
-    camera = VirtualCamera("fake", SIZE, 25)
-    time.sleep(0.1)  # the thread sees it first and keeps it for the loop
-    with pytest.raises(SinkError, match=words):
-        camera.send(shot(0))
-    camera.close()
-
-
-PERMISSION = "Could not access /dev/video10 due to missing permissions. Did you add"
-
-
-@pytest.mark.parametrize(
-    ("device", "problem", "words"),
-    [
-        (None, "No v4l2 loopback device found at /dev/video[0-99].", sink_vcam.FIX),
-        ("/dev/video99", "Device /dev/video99 does not exist.", sink_vcam.FIX),
-        ("/dev/video10", "Device /dev/video10 is not a video output device.", "another program"),
-        ("/dev/video10", "could not be configured: Device or resource busy", "another program"),
-        ("/dev/video10", "Device /dev/video10 is already in use.", "another program"),
-        ("/dev/video10", PERMISSION, "group video"),
-        ("/dev/null", "Device capabilities of /dev/null could not be queried.", "not a video dev"),
-        ("/dev/video10", "something new", "something new"),
-    ],
-)
-def test_camera_errors_tell_the_fix(
-    backend: type[FakeBackend],
-    monkeypatch: pytest.MonkeyPatch,
-    device: str | None,
-    problem: str,
-    words: str,
-) -> None:
-    monkeypatch.setattr(sys, "platform", "linux")
-    backend.problem = problem
-    with pytest.raises(SinkError) as caught:
-        VirtualCamera(device, SIZE, 25)
-    assert words in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(("system", "words"), [("win32", "OBS Studio 26"), ("darwin", "30 or")])
-def test_elsewhere_obs_is_named(
-    backend: type[FakeBackend], monkeypatch: pytest.MonkeyPatch, system: str, words: str
-) -> None:
-    monkeypatch.setattr(sys, "platform", system)
-    backend.problem = "virtual camera output could not be started"
-    with pytest.raises(SinkError, match=words):
-        VirtualCamera(None, SIZE, 25)
-
-
-def nodes(root: Path, labels: dict[int, str], real: int = 0) -> Path:
-    """A /sys/class/video4linux with a real camera and loopbacks."""
-    (root / f"video{real}").mkdir(parents=True)
-    (root / f"video{real}" / "name").write_text("bshm-live\n")  # a real one is never taken
-    for number, label in labels.items():
-        (root / f"video{number}").mkdir()
-        (root / f"video{number}" / "name").write_text(label + "\n")
-        (root / f"video{number}" / "max_openers").write_text("10\n")
-    return root
-
-
-@pytest.mark.parametrize(
-    ("labels", "device"),
-    [
-        ({9: "OBS Virtual Camera", 10: "clip", 11: "bshm-live"}, "/dev/video11"),
-        ({9: "OBS Virtual Camera", 10: "second", 4: "first"}, "/dev/video4"),
-        ({}, None),
-    ],
-)
-def test_our_own_loopback_is_preferred(
-    tmp_path: Path, labels: dict[int, str], device: str | None
-) -> None:
-    assert sink_vcam.pick_loopback(nodes(tmp_path / "v4l", labels)) == device
-
-
-def test_the_loopback_of_obs_is_not_taken_unasked(tmp_path: Path) -> None:
-    with pytest.raises(SinkError, match="vcam:/dev/video9"):
-        sink_vcam.pick_loopback(nodes(tmp_path / "v4l", {9: "OBS Virtual Camera"}))
-
-
-LIVE = """
-import sys
-from bshm_live.sink import open_sink
-from bshm_live.source import open_source
-from bshm_live.types import Shot
-import numpy as np
-source = open_source("0", (640, 360), 30)
-sink = open_sink("vcam", source.size, source.fps)
-print(source.describe(), "|", sink.describe(), flush=True)
-alpha = np.zeros(source.size[::-1], np.uint8)
-for count, frame in enumerate(source):
-    picture = np.full_like(frame.image, 180)
-    sink.send(Shot(picture, alpha, None, frame.index, frame.time, True))
-    if count == 150:
-        break
-sink.close()
-source.close()
-"""
-READER = """
-python=$1; $python live.py & live=$!
-for i in $(seq 100); do v4l2-ctl -d10 -D 2>/dev/null | grep -q 'Video Capture' && break; sleep .1
-done
-timeout 20 ffmpeg -y -v error -f v4l2 -i /dev/video10 -frames:v 30 -c:v ffv1 seen.mkv; wait $live
-"""
-
-
-@pytest.mark.device
-@pytest.mark.slow
-def test_a_real_camera_to_a_real_virtual_camera(
-    tmp_path: Path, guest: Callable[..., subprocess.CompletedProcess[str]]
-) -> None:
-    (tmp_path / "live.py").write_text(LIVE)
-    (tmp_path / "reader.sh").write_text(READER)
-    done = guest(tmp_path, "bash", "reader.sh", sys.executable, seconds=60)
-    assert done.returncode == 0, done.stdout
-    assert "camera /dev/video0: 640x360, 30 frames/s" in done.stdout
-    assert "virtual camera /dev/video10 (bshm-live): 640x360, 30 frames/s" in done.stdout
-    seen = pictures(tmp_path / "seen.mkv")
-    assert len(seen) == 30
-    assert seen[-1].shape == (360, 640, 3)
-    assert np.abs(seen[-1].astype(int) - 180).max() <= 3
-
-
 # Window, nothing, and the choice
 
 
@@ -661,15 +442,11 @@ def test_null_counts() -> None:
     assert sink.count == 2
 
 
-def test_open_sink_makes_files_and_cameras(tmp_path: Path, backend: type[FakeBackend]) -> None:
+def test_open_sink_makes_files(tmp_path: Path) -> None:
     sink = open_sink(str(tmp_path / "a.mkv"), SIZE, 25, layer="alpha")
     assert isinstance(sink, VideoWriter)
     assert sink.describe().endswith("a.mkv: 128x96, alpha, ffv1")
     sink.close(ok=False)
-    camera = open_sink("vcam:/dev/video42", SIZE, 25)
-    assert isinstance(camera, VirtualCamera)
-    assert camera.device == "/dev/video42"
-    camera.close()
 
 
 def test_unknown_sinks_are_told() -> None:

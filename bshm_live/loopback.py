@@ -1,0 +1,95 @@
+"""v4l2loopback as the system tells of it: which devices there are, and who holds them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from .errors import SinkError
+
+LABEL = "bshm-live"  # the card_label of FIX
+FIX = 'sudo modprobe v4l2loopback video_nr=10 card_label="bshm-live" exclusive_caps=1 max_buffers=2'
+OBS_LABEL = "OBS Virtual Camera"
+SYSFS = Path("/sys/class/video4linux")
+PROC = Path("/proc")
+REFERENCES = Path("/sys/module/v4l2loopback/refcnt")
+LIST = "`bshm-live devices` lists what is there"
+
+
+def pick_loopback(root: Path = SYSFS) -> str | None:
+    """The v4l2loopback node called bshm-live, else the first that is not OBS's; None: no such.
+
+    Raises SinkError where OBS's is the only one.
+    """
+    nodes = {node.name: node_label(node) for node in loopbacks(root)}
+    ours = [name for name, label in nodes.items() if label == LABEL]
+    free = [name for name, label in nodes.items() if label != OBS_LABEL]
+    names = ours or free
+    if names:
+        return f"/dev/{names[0]}"
+    if nodes:
+        raise SinkError(
+            f"the only virtual camera, /dev/{next(iter(nodes))}, is OBS's; name it with "
+            f"--sink vcam:/dev/{next(iter(nodes))}, or add our own: {FIX}"
+        )
+    return None
+
+
+def loopbacks(root: Path = SYSFS) -> list[Path]:
+    """Nodes of v4l2loopback by number: only that driver has the attribute max_openers."""
+    found = [node for node in root.glob("video*") if (node / "max_openers").exists()]
+    return sorted(found, key=lambda node: int(node.name.removeprefix("video")))
+
+
+def node_label(node: Path) -> str:
+    try:
+        return (node / "name").read_text(errors="replace").strip()
+    except OSError:  # it went while we looked
+        return ""
+
+
+def label_of(device: str) -> str:
+    """The name of /dev/videoN; empty where it has none."""
+    return node_label(SYSFS / Path(device).name)
+
+
+def open_nodes(process: str = "self", proc: Path = PROC) -> list[str]:
+    """/dev/video* that a process has open, one entry a descriptor; empty where it may not be asked.
+
+    Raises no OSError: processes come and go, and those of other users are closed to us.
+    """
+    found = []
+    try:
+        descriptors = os.listdir(proc / process / "fd")
+    except OSError:
+        return []
+    for descriptor in descriptors:
+        try:
+            target = os.readlink(proc / process / "fd" / descriptor)
+        except OSError:  # closed meanwhile: the descriptor of this very listing, for one
+            continue
+        if target.startswith("/dev/video"):
+            found.append(target)
+    return found
+
+
+def holders(proc: Path = PROC) -> dict[str, set[int]]:
+    """/dev/videoN: the processes that are seen to have it open, this one left out."""
+    found: dict[str, set[int]] = {}
+    for entry in proc.iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            for node in open_nodes(entry.name, proc):
+                found.setdefault(node, set()).add(int(entry.name))
+    return found
+
+
+def who_holds(device: str, proc: Path = PROC) -> str:
+    """' (ffmpeg, process 123)' for a message; empty where nobody is seen."""
+    named = []
+    for process in sorted(holders(proc).get(os.path.realpath(device), set())):
+        try:
+            name = (proc / str(process) / "comm").read_text(errors="replace").strip()
+        except OSError:
+            continue
+        named.append(f"{name}, process {process}")
+    return f" ({'; '.join(named)})" if named else ""

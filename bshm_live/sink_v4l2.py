@@ -1,0 +1,166 @@
+"""One open v4l2loopback device that takes pictures (Linux)."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from .errors import SinkError
+from .loopback import FIX, LIST, who_holds
+from .types import Size
+
+if TYPE_CHECKING:
+    from .types import Picture
+
+FORMAT = "YU12"  # I420: what browsers ask for first
+DRIVER = "v4l2 loopback"
+
+
+class Busy(SinkError):
+    """Another program has the device: it may let go of it in a moment."""
+
+
+class Loopback:
+    """Writes BGR pictures (H, W, 3) of `size` to a v4l2loopback device, 0.12.7 to 0.15.
+
+    `size` is even. Raises SinkError when the device cannot be had, and OSError
+    from `show`, `again` and `check` once it is lost.
+    """
+
+    def __init__(self, device: str, size: Size, fps: float) -> None:
+        width, height = size
+        self.device, self._size = device, size
+        self._pixels = np.zeros((height * 3 // 2, width), np.uint8)
+        _cure(device)
+        self._node = _open(device)
+        try:
+            if not _abilities(self._node, device)[1]:
+                raise Busy(_taken(device))
+            _set_format(self._node, device, size)
+            _start(self._node, fps)
+        except BaseException:
+            os.close(self._node)
+            raise
+
+    def show(self, picture: Picture) -> None:
+        cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420, dst=self._pixels)
+        self.again()
+
+    def again(self) -> None:
+        """The last picture once more."""
+        written = os.write(self._node, self._pixels.data)
+        if written != self._pixels.nbytes:
+            raise OSError(errno.EIO, f"it takes {written} of {self._pixels.nbytes} bytes a picture")
+
+    def check(self) -> None:
+        """That pictures still arrive as what they are: a write alone would not tell."""
+        found = _size(self._node)
+        if found != self._size:
+            raise OSError(errno.EBUSY, f"another program set it to {found[0]}x{found[1]}")
+
+    def close(self) -> None:
+        os.close(self._node)
+
+
+def _open(device: str) -> int:
+    try:
+        return os.open(device, os.O_RDWR | os.O_NONBLOCK)
+    except PermissionError as error:
+        raise SinkError(
+            f"virtual camera {device} may not be opened; add yourself to the group video "
+            "(sudo usermod -aG video $USER) and log in again"
+        ) from error
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
+            raise SinkError(f"there is no virtual camera {device}; make one: {FIX}") from error
+        if error.errno == errno.EBUSY:  # max_openers
+            raise Busy(
+                f"virtual camera {device} is open in too many programs{who_holds(device)}; "
+                "close one of them"
+            ) from error
+        raise SinkError(f"virtual camera {device} cannot be opened ({error}); {LIST}") from error
+
+
+def _cure(device: str) -> None:
+    """Gives back a device of v4l2loopback 0.12 whose last producer never said STREAMON.
+
+    It is neither a camera nor an output, until one that did say it has closed it.
+    """
+    node = _open(device)
+    try:
+        if not any(_abilities(node, device)):
+            _streaming(node)
+    finally:
+        os.close(node)
+
+
+def _abilities(node: int, device: str) -> tuple[bool, bool]:
+    """Whether it is a camera now, and whether it takes pictures."""
+    from linuxpy.video.device import Capability, read_capabilities
+
+    try:
+        found = read_capabilities(node)
+    except OSError as error:
+        raise SinkError(f"{device} is not a video device; {LIST}") from error
+    if DRIVER not in found.driver.decode(errors="replace"):
+        raise SinkError(_taken(device))
+    able = Capability(found.device_caps)
+    return Capability.VIDEO_CAPTURE in able, Capability.VIDEO_OUTPUT in able
+
+
+def _taken(device: str) -> str:
+    return (
+        f"virtual camera {device} takes no pictures: another program feeds "
+        f"it{who_holds(device)}, or it is a real camera; close that program, or choose "
+        f"another with --sink vcam:/dev/videoN ({LIST})"
+    )
+
+
+def _set_format(node: int, device: str, size: Size) -> None:
+    from linuxpy.video.device import BufferType, set_format
+
+    try:
+        set_format(node, BufferType.VIDEO_OUTPUT, *size, FORMAT)
+        found = _size(node)
+    except OSError as error:
+        if error.errno in (errno.EBUSY, errno.EINVAL):
+            raise Busy(_taken(device)) from error
+        raise SinkError(f"virtual camera {device} cannot be used ({error}); {LIST}") from error
+    if found != size:
+        raise Busy(
+            f"virtual camera {device} is held at {found[0]}x{found[1]} by a program that reads "
+            f"it{who_holds(device)}; close that program, or give --size {found[0]}x{found[1]}"
+        )
+
+
+def _size(node: int) -> Size:
+    """(width, height) of the pictures it takes; (0, 0) where they are not I420."""
+    from linuxpy.video.device import BufferType, get_raw_format
+    from linuxpy.video.raw import v4l2_fourcc
+
+    found = get_raw_format(node, BufferType.VIDEO_OUTPUT).fmt.pix
+    if found.pixelformat != v4l2_fourcc(*FORMAT):
+        return 0, 0
+    return found.width, found.height
+
+
+def _start(node: int, fps: float) -> None:
+    from linuxpy.video.device import BufferType, set_fps
+
+    # v4l2loopback otherwise tells every reader 30 frames/s. Some versions refuse.
+    with suppress(OSError):
+        set_fps(node, BufferType.VIDEO_OUTPUT, fps)
+    _streaming(node)
+
+
+def _streaming(node: int) -> None:
+    """v4l2loopback 0.12 is lost without it once we have closed it; later ones refuse it."""
+    from linuxpy.video.device import BufferType, stream_on
+
+    with suppress(OSError):
+        stream_on(node, BufferType.VIDEO_OUTPUT)

@@ -1,0 +1,68 @@
+"""Runs the tests that need cameras in the guest kernel: one boot a file.
+
+The files are `in_*.py` beside this one; a kernel of tools/v4l2 also has the old
+v4l2loopback 0.12. `pytest -m slow tests/v4l2` runs them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Guest
+
+HERE = Path(__file__).parent
+BROWSER = "chromium-headless-shell"
+KEPT = os.environ.get("BSHM_KEEP")  # a folder for screenshots and figures
+
+
+def run(guest: Guest, folder: Path, name: str, marks: str, seconds: int, module: str = "") -> None:
+    """`in_NAME.py` in the guest; what it prints is shown, and its result is ours."""
+    loopback = guest.modules / f"v4l2loopback{module}.ko"
+    if not loopback.is_file():
+        pytest.skip(f"the guest has no {loopback.name}: tools/v4l2 builds one")
+    settings = [f"GUEST_LOOPBACK={loopback}", f"GUEST_CLIPS={HERE.parents[2] / 'shared' / 'eval'}"]
+    settings += [f"GUEST_KEPT={folder}", "PYTHONDONTWRITEBYTECODE=1"]
+    words = [sys.executable, "-m", "pytest", "-v", "-s", "-p", "no:cacheprovider", "--durations=6"]
+    done = guest(
+        folder, "env", *settings, *words, "-m", marks, HERE / f"in_{name}.py", seconds=seconds
+    )
+    print(done.stdout)
+    if KEPT:
+        for path in folder.glob("*.png"):
+            shutil.copy(path, KEPT)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.device
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sink", "demand", "live"])
+def test_quick(guest: Guest, tmp_path: Path, name: str) -> None:
+    run(guest, tmp_path, name, "not slow", 180)
+
+
+@pytest.mark.device
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "seconds"), [("sink", 300), ("live", 900), ("faults", 900), ("soak", 2400)]
+)
+def test_slow(guest: Guest, tmp_path: Path, name: str, seconds: int) -> None:
+    run(guest, tmp_path, name, "slow", seconds)
+
+
+@pytest.mark.device
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sink", "demand", "live"])
+def test_old_loopback(guest: Guest, tmp_path: Path, name: str) -> None:
+    run(guest, tmp_path, name, "not slow", 120, "-0.12")
+
+
+@pytest.mark.device
+@pytest.mark.slow
+def test_browser(guest: Guest, tmp_path: Path) -> None:
+    if not shutil.which(BROWSER):
+        pytest.skip(f"{BROWSER} is not installed")
+    run(guest, tmp_path, "browser", "slow", 180)
