@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 from collections.abc import Iterator
@@ -11,10 +10,13 @@ from pathlib import Path
 
 from .errors import BshmError, EngineError
 from .manifest import load_manifest
-from .runtimes import INSTALL, MODULES, available, get_runtime, load_bshm
+from .nvidia import TOOLKIT_FIX, flavour, tensorrt_lacks, toolkit
+from .runtimes import MODULES, available, get_runtime, load_bshm, state
+from .service import state as service_state
+from .setup_vcam import OBS, command_line
+from .setup_vcam import steps as setup_steps
 from .sink_vcam import FIX, SYSFS
-
-LOOPBACK = "v4l2loopback"
+from .system import System
 
 
 @dataclass(frozen=True)
@@ -75,13 +77,25 @@ def run_doctor() -> int:
     """Prints every check with 'ok' or what to do; 0 when nothing essential is missing."""
     complete = _networks()
     for name in MODULES:
-        there = name in available()
-        _line(there, get_runtime(name).description if there else f"{name}: {INSTALL[name]}")
+        if name == "tensorrt" and name not in available():
+            _nvidia()
+        else:
+            _line(*state(name))
     if sys.platform == "linux":
         _linux()
     else:
-        _line(True, f"{platform.system()}: the virtual camera comes with OBS Studio 30 or later")
+        _line(True, OBS.get(sys.platform, f"{platform.system()}: no virtual camera is known"))
     return 0 if complete else EngineError.exit_code
+
+
+def _nvidia() -> None:
+    """What TensorRT has and lacks here, each on a line of its own."""
+    if name := flavour():
+        _line(True, f"tensorrt: {name} is installed: bshm-live engines build")
+    for lack in tensorrt_lacks():
+        _line(False, f"tensorrt: {lack}")
+    nvcc = toolkit()
+    _line(nvcc is not None, f"CUDA toolkit: {nvcc or TOOLKIT_FIX}")
 
 
 def _networks() -> bool:
@@ -98,26 +112,20 @@ def _linux() -> None:
     nodes = list(video_nodes())
     cameras = [n for n in nodes if n.kind == "camera"]
     _line(bool(cameras), ", ".join(f"{n.path} {n.name}" for n in cameras) or "no camera found")
-    module = Path("/sys/module") / LOOPBACK
-    if not module.exists():
-        _line(False, f"v4l2loopback is not loaded: {FIX}")
-        _line(*_installed())
-    else:
-        version = (module / "version").read_text().strip() if (module / "version").exists() else ""
-        _line(True, f"v4l2loopback {version}")
-        virtual = [n for n in nodes if n.kind == "virtual camera"]
-        text = ", ".join(f"{n.path} {n.name}" for n in virtual)
-        _line(bool(virtual), text or f"no virtual camera: {FIX}")
+    _set_up(System())
     for node in nodes:
         if node.problem:
             _line(False, f"{node.path}: {node.problem}")
 
 
-def _installed() -> tuple[bool, str]:
-    modules = Path("/lib/modules") / os.uname().release
-    if any(modules.rglob(f"{LOOPBACK}.ko*")):
-        return True, "v4l2loopback is installed for this kernel"
-    return False, "v4l2loopback is not installed: sudo apt install v4l2loopback-dkms"
+def _set_up(system: System) -> None:
+    """The virtual camera and its service, each check with the line that mends it."""
+    for step in setup_steps(system):
+        _line(step.done, step.text)
+        mend = (command_line("--apply"),) if step.automatic else ()
+        for line in (*mend, *step.by_hand):
+            print(f"      {line}")
+    _line(*service_state(system))
 
 
 def _line(good: bool, text: str) -> bool:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from bshm_live import doctor
+from bshm_live.system import Done, System
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="V4L2 is Linux's")
 
@@ -53,8 +55,38 @@ def test_doctor_is_content_with_networks(capsys: pytest.CaptureFixture[str]) -> 
     assert "ok    networks: 6 files" in capsys.readouterr().out
 
 
+@linux
+@pytest.mark.usefixtures("toy_engines")
+def test_doctor_names_every_part_of_the_virtual_camera(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def nothing(words: Sequence[str]) -> Done:
+        return Done(127, f"{words[0]} is not installed")
+
+    bare = System(tmp_path, nothing, "6.1.0-test", "anna", False)
+    monkeypatch.setattr(doctor, "System", lambda: bare)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setattr(doctor, "SYSFS", tmp_path)
+    assert doctor.run_doctor() == 0
+    text = capsys.readouterr().out
+    for part in ("is not installed", "options: ", "boot: ", "is not loaded", "group video: anna"):
+        assert re.search(f"^todo  .*{part}", text, re.MULTILINE), part
+    for part in ("Secure Boot is off", "service: not installed"):
+        assert re.search(f"^ok    .*{part}", text, re.MULTILINE), part
+    assert re.search("^      sudo .* setup --apply$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("name", "version"), [("win32", "26"), ("darwin", "30")])
+@pytest.mark.usefixtures("toy_engines")
+def test_doctor_names_the_obs_of_other_systems(
+    name: str, version: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "platform", name)
+    assert doctor.run_doctor() == 0
+    assert f"OBS Studio {version} or newer" in capsys.readouterr().out
+
+
 @pytest.mark.device
-@pytest.mark.slow
 def test_devices_tells_cameras_from_virtual_cameras(
     tmp_path: Path, guest: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:

@@ -1,0 +1,459 @@
+"""Setting the virtual camera up, on a machine of files and a kernel of a few lines."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bshm_live.cli import main
+from bshm_live.errors import SettingsError
+from bshm_live.loopback import LABEL
+from bshm_live.modprobe import cameras, config_files, option_lines, split_words
+from bshm_live.setup_install import KEYS, SECURE_BOOT
+from bshm_live.setup_module import BOOT_FILE, OPTIONS_FILE
+from bshm_live.setup_step import Step
+from bshm_live.setup_vcam import BACKUP, apply, command_line, show, steps, undo
+from bshm_live.system import NOT_FOUND, Done, System, program, run_command, user_name
+
+RELEASE = "6.1.0-test"
+MODULE = "sys/module/v4l2loopback"
+SYSFS = "sys/class/video4linux"
+OBS = 'options v4l2loopback devices=1 video_nr=9 card_label="OBS Virtual Camera" exclusive_caps=1\n'
+
+
+class Machine:
+    """The twin of a Linux machine: a folder as its root, and a kernel that loads one module.
+
+    It notes every command. `options` are read the short way: shlex, and the last one wins.
+    """
+
+    def __init__(self, root: Path, *, version: str = "0.15.4", installed: bool = True) -> None:
+        self.root, self.version = root, version
+        self.groups, self.refuses, self.ran = {"anna": {"anna"}}, "", []
+        self.answers: dict[tuple[str, ...], Done] = {}
+        if installed:
+            self.write(f"lib/modules/{RELEASE}/modules.dep", "extra/v4l2loopback.ko.xz: a.ko\n")
+        self.write("etc/os-release", "ID=debian\n")
+
+    def system(self, *, root: bool = True, user: str = "anna") -> System:
+        return System(self.root, self.run, RELEASE, user, root)
+
+    def write(self, path: str, text: str) -> Path:
+        full = self.root / path
+        full.parent.mkdir(parents=True, exist_ok=True)
+        full.write_text(text)
+        return full
+
+    def text(self, path: str) -> str:
+        return (self.root / path.lstrip("/")).read_text()
+
+    def run(self, words: Sequence[str]) -> Done:
+        self.ran.append(tuple(words))
+        match words:
+            case ["modprobe", "-r", "v4l2loopback"]:
+                shutil.rmtree(self.root / MODULE)
+                shutil.rmtree(self.root / SYSFS)
+            case ["modprobe", "v4l2loopback"] if self.refuses:
+                return Done(1, f"modprobe: ERROR: {self.refuses}\n")
+            case ["modprobe", "v4l2loopback"]:
+                self.load(" ".join(self.options()))
+            case ["id", "-nG", name]:
+                return Done(0, " ".join(self.groups[name]) + "\n")
+            case ["usermod", "-aG", group, name]:
+                self.groups[name].add(group)
+            case ["modinfo", "-F", "version", "v4l2loopback"]:
+                return Done(0, f"{self.version}\n")
+            case _:
+                return self.answers.get(tuple(words), Done(NOT_FOUND, f"{words[0]}: not installed"))
+        return Done(0, "")
+
+    def options(self) -> list[str]:
+        files = sorted((self.root / "etc/modprobe.d").glob("*.conf"))
+        lines = [line for path in files for line in path.read_text().splitlines()]
+        start = "options v4l2loopback "
+        return [line.removeprefix(start) for line in lines if line.startswith(start)]
+
+    def load(self, options: str, *, users: int = 0) -> None:
+        told = dict(word.split("=", 1) for word in shlex.split(options))
+        numbers = told.get("video_nr", "0").split(",")
+        labels = told.get("card_label", "").split(",")
+        caps = [
+            "Y" if cap in ("1", "Y") else "N" for cap in told.get("exclusive_caps", "").split(",")
+        ]
+        for place, number in enumerate(numbers):
+            label = labels[place] if place < len(labels) else "Dummy video device (0x0000)"
+            self.write(f"{SYSFS}/video{number}/name", f"{label}\n")
+            self.write(f"{SYSFS}/video{number}/max_openers", "10\n")
+        self.write(f"{MODULE}/version", f"{self.version}\n")
+        self.write(f"{MODULE}/refcnt", f"{users}\n")
+        self.write(f"{MODULE}/parameters/video_nr", ",".join([*numbers, "-1"]) + "\n")
+        self.write(f"{MODULE}/parameters/exclusive_caps", ",".join([*caps, "N"]) + "\n")
+
+    def changes(self) -> list[tuple[str, ...]]:
+        """The commands that change something."""
+        asking = {"id", "modinfo", "mokutil"}
+        return [words for words in self.ran if words[0] not in asking]
+
+    def files(self) -> dict[str, bytes]:
+        etc = self.root / "etc"
+        return {str(p.relative_to(etc)): p.read_bytes() for p in etc.rglob("*") if p.is_file()}
+
+    def cameras(self) -> list[str]:
+        """Labels that the options of all files together give."""
+        lines = [
+            line for path in config_files(self.root) for line in option_lines(path.read_text())
+        ]
+        return [camera.label for camera in cameras(split_words(" ".join(lines)))]
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def step(system: System, begins: str) -> Step:
+    (found,) = [s for s in steps(system) if s.text.startswith(begins)]
+    return found
+
+
+def test_a_bare_machine_is_set_up(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    assert apply(machine.system())
+    assert machine.text(OPTIONS_FILE).splitlines()[-1] == (
+        'options v4l2loopback video_nr=10 card_label="bshm-live" exclusive_caps=1 max_buffers=2'
+    )
+    assert machine.text(BOOT_FILE).splitlines()[-1] == "v4l2loopback"
+    assert machine.changes() == [
+        ("modprobe", "v4l2loopback"),
+        ("usermod", "-aG", "video", "anna"),
+    ]
+    assert machine.text(f"{SYSFS}/video10/name") == "bshm-live\n"
+    assert all(s.done for s in steps(machine.system()))
+    assert "wrote" in capsys.readouterr().out
+
+
+def test_a_second_time_nothing_is_done(machine: Machine) -> None:
+    apply(machine.system())
+    before, machine.ran = machine.files(), []
+    assert apply(machine.system())
+    assert machine.changes() == []
+    assert machine.files() == before
+
+
+def test_showing_changes_nothing_and_names_everything(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = machine.files()
+    assert not show(machine.system(root=False))
+    text = capsys.readouterr().out
+    assert machine.changes() == []
+    assert machine.files() == before
+    for part in (OPTIONS_FILE, 'card_label="bshm-live"', BOOT_FILE, "would run modprobe"):
+        assert part in text
+    assert "would run usermod -aG video anna" in text
+    assert text.splitlines()[-1].endswith(command_line("--apply"))
+
+
+def test_another_programs_camera_stays(machine: Machine) -> None:
+    machine.write("etc/modprobe.d/v4l2loopback.conf", OBS)
+    assert apply(machine.system())
+    assert machine.text("etc/modprobe.d/v4l2loopback.conf") == OBS
+    assert machine.cameras() == ["OBS Virtual Camera", "bshm-live"]
+    assert machine.text(f"{SYSFS}/video9/name") == "OBS Virtual Camera\n"
+    assert machine.text(f"{SYSFS}/video10/name") == "bshm-live\n"
+
+
+def test_a_change_of_the_others_is_seen_and_taken_up(machine: Machine) -> None:
+    apply(machine.system())
+    machine.write("etc/modprobe.d/obs.conf", OBS)
+    assert "changed" in step(machine.system(), "options").text
+    apply(machine.system())
+    assert machine.cameras() == ["OBS Virtual Camera", "bshm-live"]
+
+
+def test_a_camera_that_somebody_wrote_is_enough(machine: Machine) -> None:
+    machine.write(
+        "etc/modprobe.d/bshm-live.conf",
+        'options v4l2loopback video_nr=10 card_label="bshm-live" exclusive_caps=1\n',
+    )
+    machine.write("etc/modules-load.d/cameras.conf", "# cameras\nv4l2loopback\n")
+    before = machine.files()
+    assert apply(machine.system())
+    assert machine.files() == before
+
+
+def test_a_file_that_would_override_ours_is_named(machine: Machine) -> None:
+    machine.write("etc/modprobe.d/zzz.conf", OBS)
+    found = step(machine.system(), "options")
+    assert not found.done
+    assert not found.automatic
+    (line,) = found.by_hand
+    _, _, old, new = line.split()
+    Path(old).rename(new)
+    assert apply(machine.system())
+    assert machine.cameras() == ["OBS Virtual Camera", "bshm-live"]
+
+
+def test_options_that_make_no_sense_are_one_line_and_stop_nothing(machine: Machine) -> None:
+    machine.write("etc/modprobe.d/bad.conf", "options v4l2loopback video_nr=nine\n")
+    assert not apply(machine.system())
+    assert machine.text(BOOT_FILE)
+    assert not (machine.root / OPTIONS_FILE.lstrip("/")).exists()
+
+
+LINES = st.lists(
+    st.sampled_from(
+        [
+            OBS,
+            "options v4l2loopback max_buffers=4\n",
+            "options v4l2loopback video_nr=3,4 exclusive_caps=0,1\n",
+            'options v4l2loopback card_label="A cam,B cam" devices=2\n',
+            "# a comment\n",
+            "options snd_hda_intel index=1\n",
+            "",
+        ]
+    ),
+    max_size=4,
+).map("".join)
+OWN = (Path(OPTIONS_FILE).name, Path(BOOT_FILE).name)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    others=st.dictionaries(st.sampled_from(["a.conf", "obs.conf", "v4l2.conf"]), LINES),
+    own=st.dictionaries(st.sampled_from(OWN), LINES),
+    boot=st.dictionaries(
+        st.sampled_from(["modules.conf"]), st.sampled_from(["", "v4l2loopback\n"])
+    ),
+)
+def test_undo_after_apply_is_what_was_there(
+    others: dict[str, str], own: dict[str, str], boot: dict[str, str]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        machine = Machine(Path(folder))
+        for name, text in {**others, **{n: t for n, t in own.items() if n == OWN[0]}}.items():
+            machine.write(f"etc/modprobe.d/{name}", text)
+        for name, text in {**boot, **{n: t for n, t in own.items() if n == OWN[1]}}.items():
+            machine.write(f"etc/modules-load.d/{name}", text)
+        before, labels = machine.files(), machine.cameras() if OWN[0] not in own else []
+        assert apply(machine.system())
+        after = machine.files()
+        assert LABEL in machine.cameras()
+        assert machine.cameras()[: len(labels)] == labels
+        assert {name: after[name] for name in before if Path(name).name not in OWN} == {
+            name: text for name, text in before.items() if Path(name).name not in OWN
+        }
+        apply(machine.system())
+        assert machine.files() == after
+        undo(machine.system())
+        assert machine.files() == before
+
+
+def test_a_file_under_our_name_is_kept_beside(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine.write(OPTIONS_FILE.lstrip("/"), "# mine\n")
+    apply(machine.system())
+    assert machine.text(OPTIONS_FILE + BACKUP) == "# mine\n"
+    assert BACKUP in capsys.readouterr().out
+    machine.write(OPTIONS_FILE.lstrip("/"), "# mine again\n")
+    undo(machine.system())
+    assert machine.text(OPTIONS_FILE) == "# mine again\n"
+
+
+@pytest.mark.parametrize("change", [apply, undo])
+def test_without_root_the_line_to_type_is_named(change: object, machine: Machine) -> None:
+    assert callable(change)
+    with pytest.raises(SettingsError, match="sudo /") as refusal:
+        change(machine.system(root=False))
+    assert len(str(refusal.value).splitlines()) == 1
+    assert machine.changes() == []
+
+
+def test_a_free_module_with_other_options_is_loaded_again(machine: Machine) -> None:
+    machine.load('video_nr=9 card_label="OBS Virtual Camera" exclusive_caps=1')
+    machine.write("etc/modprobe.d/obs.conf", OBS)
+    assert apply(machine.system())
+    assert machine.changes()[:2] == [
+        ("modprobe", "-r", "v4l2loopback"),
+        ("modprobe", "v4l2loopback"),
+    ]
+    assert machine.text(f"{SYSFS}/video9/name") == "OBS Virtual Camera\n"
+
+
+def test_a_camera_without_exclusive_caps_is_loaded_again(machine: Machine) -> None:
+    machine.load('video_nr=10 card_label="bshm-live" exclusive_caps=0')
+    assert "lacks exclusive_caps" in step(machine.system(), "v4l2loopback 0.15.4 is loaded").text
+    assert apply(machine.system())
+    assert machine.text(f"{MODULE}/parameters/exclusive_caps").startswith("Y")
+
+
+@pytest.mark.parametrize(
+    ("version", "control", "runs", "says"),
+    [
+        ("0.12.7", True, False, "close the programs"),
+        ("0.15.4", False, False, "v4l2loopback-ctl add -n bshm-live -x 1 -b 2 /dev/video11"),
+        ("0.13.2", True, True, ""),
+    ],
+)
+def test_a_module_in_use_is_not_torn_away(
+    tmp_path: Path, version: str, control: bool, runs: bool, says: str
+) -> None:
+    machine = Machine(tmp_path, version=version)
+    if control:
+        machine.write("usr/bin/v4l2loopback-ctl", "")
+    machine.load("video_nr=10", users=1)
+    found = step(machine.system(), f"v4l2loopback {version} is loaded")
+    assert "in use" in found.text
+    assert [c[0] for c in found.commands] == (["v4l2loopback-ctl"] if runs else [])
+    assert says in " ".join(found.by_hand)
+    assert apply(machine.system()) is False
+    assert ("modprobe", "-r", "v4l2loopback") not in machine.ran
+
+
+@pytest.mark.parametrize(
+    ("release", "line"),
+    [
+        ("ID=debian", f"sudo apt install linux-headers-{RELEASE} v4l2loopback-dkms"),
+        ('ID=linuxmint\nID_LIKE="ubuntu debian"', "sudo apt install"),
+        ("ID=fedora", f"sudo dnf install kernel-devel-{RELEASE} akmod-v4l2loopback v4l2loopback"),
+        ('ID="rocky"\nID_LIKE="rhel centos fedora"', "rpmfusion.org"),
+        ("ID=arch", "sudo pacman -S linux-lts-headers v4l2loopback-dkms"),
+        ("ID=nixos", "of your distribution"),
+        ("ID='broken", "of your distribution"),
+    ],
+)
+def test_the_package_is_named_for_each_distribution(
+    tmp_path: Path, release: str, line: str
+) -> None:
+    machine = Machine(tmp_path, installed=False)
+    machine.write("etc/os-release", release)
+    machine.write(f"lib/modules/{RELEASE}/pkgbase", "linux-lts\n")
+    found = step(machine.system(), "v4l2loopback is not installed")
+    assert line in found.by_hand[0]
+    assert not found.automatic
+    assert not apply(machine.system())
+    assert ("modprobe", "v4l2loopback") not in machine.ran
+    (machine.root / f"lib/modules/{RELEASE}/build").mkdir()
+    (short,) = step(machine.system(), "v4l2loopback is not installed").by_hand
+    assert "headers" not in short
+    assert "kernel-devel" not in short
+
+
+def test_a_module_that_was_not_built_for_this_kernel(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, installed=False)
+    machine.write("usr/src/v4l2loopback-0.12.7/dkms.conf", "")
+    found = step(machine.system(), "v4l2loopback is installed, but")
+    assert "headers are missing" in found.text
+    assert f"linux-headers-{RELEASE}" in found.by_hand[0]
+    assert found.by_hand[0].endswith("sudo dkms autoinstall")
+
+
+def enabled(machine: Machine, *, by: str) -> None:
+    """Secure Boot is on, told by mokutil or by the firmware alone."""
+    if by == "mokutil":
+        machine.answers["mokutil", "--sb-state"] = Done(0, "SecureBoot enabled\n")
+    else:
+        path = machine.write(SECURE_BOOT.lstrip("/"), "")
+        path.write_bytes(b"\6\0\0\0\1")
+
+
+@pytest.mark.parametrize("by", ["mokutil", "firmware"])
+def test_secure_boot_and_a_module_without_a_signature(machine: Machine, by: str) -> None:
+    enabled(machine, by=by)
+    machine.answers["modinfo", "-F", "signer", "v4l2loopback"] = Done(0, "\n")
+    machine.refuses = "could not insert 'v4l2loopback': Key was rejected by service"
+    found = step(machine.system(), "Secure Boot")
+    assert "not signed" in found.text
+    assert any(f"mokutil --import {KEYS[1]}" in line for line in found.by_hand)
+    assert not apply(machine.system())
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_secure_boot_and_a_key(machine: Machine, known: bool) -> None:
+    enabled(machine, by="mokutil")
+    machine.write(KEYS[0].lstrip("/"), "")
+    machine.answers["modinfo", "-F", "signer", "v4l2loopback"] = Done(0, "DKMS key\n")
+    answer = f"{KEYS[0]} is {'already' if known else 'not'} enrolled\n"
+    machine.answers["mokutil", "--test-key", KEYS[0]] = Done(int(known), answer)
+    found = step(machine.system(), "Secure Boot")
+    assert found.done == known
+    assert known or found.by_hand[0] == f"sudo mokutil --import {KEYS[0]}"
+
+
+def test_secure_boot_needs_nothing_once_the_module_is_in(machine: Machine) -> None:
+    enabled(machine, by="firmware")
+    machine.load("video_nr=10 card_label=bshm-live exclusive_caps=1")
+    assert step(machine.system(), "Secure Boot").done
+    machine.answers["mokutil", "--sb-state"] = Done(0, "SecureBoot disabled\n")
+    assert step(machine.system(), "Secure Boot").text == "Secure Boot is off"
+
+
+def test_what_the_kernel_refuses_is_said(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine.refuses = "could not insert 'v4l2loopback': Key was rejected by service"
+    assert not apply(machine.system())
+    assert "modprobe v4l2loopback: modprobe: ERROR: could not" in capsys.readouterr().out
+
+
+def test_root_itself_needs_no_group(machine: Machine) -> None:
+    assert step(machine.system(user="root"), "group video").done
+    machine.groups["anna"].add("video")
+    assert step(machine.system(), "group video").done
+
+
+def test_the_person_behind_sudo_is_meant() -> None:
+    assert user_name({"SUDO_USER": "anna"}) == "anna"
+    assert user_name({"DOAS_USER": "ben"}) == "ben"
+
+
+def test_this_program_is_named_by_its_whole_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "a folder" / "bshm-live"
+    script.parent.mkdir()
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(script.parent))
+    monkeypatch.setattr(sys, "argv", ["bshm-live"])
+    assert program() == [str(script)]
+    assert command_line("--apply") == f"sudo '{script}' setup --apply"
+    monkeypatch.setattr(sys, "argv", ["/somewhere/bshm_live/__main__.py"])
+    assert program() == [sys.executable, "-m", "bshm_live"]
+
+
+def test_commands_are_run_and_their_ends_told() -> None:
+    code = "import sys; print('out'); sys.stderr.write('err\\n'); sys.exit(3)"
+    done = run_command([sys.executable, "-c", code])
+    assert done.code == 3
+    assert sorted(done.text.split()) == ["err", "out"]
+    assert done.last_line in ("err", "out")
+    missing = run_command(["bshm-live-no-such-program"])
+    assert missing.code == NOT_FOUND
+    assert "not installed" in missing.last_line
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="modprobe is Linux's")
+def test_setup_as_typed_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["setup"]) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"^(ok  |todo)  ", text)
+    assert not Path(OPTIONS_FILE).exists() or "ok" in text
+
+
+@pytest.mark.parametrize(("name", "version"), [("win32", "26"), ("darwin", "30")])
+def test_other_systems_are_told_which_obs(
+    name: str, version: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "platform", name)
+    assert main(["setup"]) == 0
+    assert f"OBS Studio {version} or newer" in capsys.readouterr().err
