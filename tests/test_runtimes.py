@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import TOY, fake_networks, portrait
 
+from bshm_live import nvidia, runtimes
 from bshm_live.bshm import Bshm
 from bshm_live.errors import EngineError
 from bshm_live.manifest import load_manifest
-from bshm_live.runtimes import MODULES, available, get_runtime, load_bshm
+from bshm_live.nvidia import Gpu, Lack, find_gpu
+from bshm_live.runtimes import MODULES, available, cpu_runtime, get_runtime, load_bshm
 from bshm_live.runtimes.onnxruntime import OnnxRuntimeEngine
 
 BOUND = 1e-5  # float32 sums in another order
@@ -33,8 +36,43 @@ def test_a_runtime_agrees_with_the_formulas(name: str) -> None:
 
 
 def test_auto_takes_what_is_there_and_says_what_it_is() -> None:
-    assert get_runtime("auto").name == available()[0]
-    assert "CPU" in get_runtime("auto").description
+    runtime = get_runtime("auto")
+    assert runtime.name == available()[0]
+    gpu = find_gpu()
+    if isinstance(gpu, Lack):
+        assert "CPU" in runtime.description
+        assert runtime.description.endswith(f"({gpu.what})")
+
+
+def test_auto_beside_an_idle_gpu_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU that is there and not used is never passed over in silence."""
+    gpu = Gpu("Toy RTX", (8, 6), (13, 0))
+    monkeypatch.setattr(runtimes, "find_gpu", lambda: gpu)
+    monkeypatch.setattr(nvidia, "find_gpu", lambda: gpu)
+    monkeypatch.setattr(nvidia, "find_spec", lambda name: None)
+    runtime = get_runtime("auto")
+    assert runtime.name in ("openvino", "onnxruntime")
+    assert "not on Toy RTX: tensorrt: TensorRT is not installed" in runtime.description
+    assert nvidia.EXTRA in runtime.description
+
+
+def test_a_broken_tensorrt_is_told_and_passed_over(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Installed, but its libraries do not load: auto goes on, and who asked for it is told."""
+    gpu = Gpu("Toy RTX", (8, 6), (13, 0))
+    monkeypatch.setattr(runtimes, "find_gpu", lambda: gpu)
+    monkeypatch.setattr(runtimes, "tensorrt_lacks", lambda: iter(()))
+    monkeypatch.setitem(sys.modules, "pycuda", None)  # any import of it fails
+    monkeypatch.delitem(sys.modules, "bshm_live.runtimes.tensorrt", raising=False)
+    with pytest.raises(EngineError, match=r"--runtime tensorrt: .*does not load"):
+        get_runtime("tensorrt")
+    assert "not on Toy RTX: tensorrt: " in get_runtime("auto").description
+    assert runtimes.state("tensorrt")[0] is False
+
+
+def test_the_cpus_best_needs_no_gpu() -> None:
+    assert cpu_runtime().name in ("openvino", "onnxruntime")
 
 
 def test_a_wrong_file_is_one_line(tmp_path: Path) -> None:

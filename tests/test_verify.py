@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +11,11 @@ from conftest import TOY
 from bshm_live import verify
 from bshm_live.errors import EngineError
 from bshm_live.manifest import engines_folder
+from bshm_live.runtimes import BOUNDS, MODULES, Runtime, available, get_runtime
 
 
 def goldens(folder: Path, shift: float) -> None:
     """Toy goldens, all zero but for the shapes, next to a copy of the toy networks."""
-    import shutil
-
     shutil.copytree(TOY, folder)
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (1, 3, 128, 256)).astype(np.uint8)
@@ -40,12 +41,32 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_verify_passes_within_the_bound(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     goldens(folder, 0.0)
     assert verify.verify_engines() == 0
-    assert "all within" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "all within" in text
+    assert text.count("bound") == len(available()) + 1
+    for name in MODULES:
+        assert (f"not verified: {name}: " in text) == (name not in available())
 
 
-def test_verify_fails_outside_the_bound(folder: Path) -> None:
-    goldens(folder, 2 * verify.BOUND)
-    with pytest.raises(EngineError, match="goldens"):
+@pytest.mark.parametrize("shift", [2 * BOUNDS["f32"], np.nan])
+def test_verify_fails_outside_the_bound(folder: Path, shift: float) -> None:
+    goldens(folder, shift)
+    with pytest.raises(EngineError, match="from the goldens of balanced"):
+        verify.verify_engines()
+
+
+def test_each_precision_has_its_bound(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is wrong in float32 may be right in float16, and only so far."""
+
+    def half(name: str) -> Runtime:
+        return replace(get_runtime(name), bound=BOUNDS["f16"])
+
+    monkeypatch.setattr(verify, "get_runtime", half)
+    goldens(folder, 2 * BOUNDS["f32"])
+    assert verify.verify_engines() == 0
+    shutil.rmtree(folder)
+    goldens(folder, 2 * BOUNDS["f16"])
+    with pytest.raises(EngineError, match="from the goldens of balanced"):
         verify.verify_engines()
 
 

@@ -6,7 +6,7 @@ Each runtime has a file of its own and is imported there alone.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,41 +14,89 @@ from pathlib import Path
 from ..bshm import Bshm
 from ..errors import EngineError
 from ..manifest import Manifest, check_file, load_manifest
+from ..nvidia import EXTRA, Gpu, find_gpu, tensorrt_lacks
 from ..types import Engine
 
 # Best first; `auto` takes the first that is there.
-MODULES = {"openvino": "openvino", "onnxruntime": "onnxruntime"}
+MODULES = {"tensorrt": "tensorrt", "openvino": "openvino", "onnxruntime": "onnxruntime"}
 INSTALL = {
+    "tensorrt": EXTRA,
     "openvino": "pip install 'bshm-live[openvino]'",
     "onnxruntime": "pip install onnxruntime",
 }
+# The largest difference from float32 anywhere in a stage's result, by precision
+BOUNDS = {"f32": 1e-3, "f16": 2e-2}
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """A runtime that is there: its name, what it runs on, how to load a network."""
+    """A runtime that is there: its name, what it runs on, how to load a network.
+
+    `bound` is how far its results may be from the goldens.
+    """
 
     name: str
     description: str
     load: Callable[[Path, int], Engine]
+    bound: float = BOUNDS["f32"]
 
 
-def available() -> list[str]:
-    return [name for name, module in MODULES.items() if find_spec(module)]
+def lacking(name: str) -> str | None:
+    """What a runtime lacks on this machine, with the line to type; None: it is there."""
+    if name == "tensorrt":
+        return "; ".join(str(lack) for lack in tensorrt_lacks()) or None
+    return None if find_spec(MODULES[name]) else f"not installed; {INSTALL[name]}"
+
+
+def available(names: tuple[str, ...] = tuple(MODULES)) -> list[str]:
+    return [name for name in names if lacking(name) is None]
 
 
 def get_runtime(name: str = "auto") -> Runtime:
-    """The runtime of that name, or for `auto` the best that is installed."""
-    if name == "tensorrt":
-        raise EngineError("tensorrt: not in this version; use --runtime auto")
+    """The runtime of that name, or for `auto` the best that is there. Raises EngineError."""
     if name == "auto":
-        return get_runtime(available()[0])
+        return _best()
     if name not in MODULES:
         raise EngineError(f"--runtime {name}: unknown; choose from auto, {', '.join(MODULES)}")
-    if not find_spec(MODULES[name]):
-        raise EngineError(f"--runtime {name}: not installed; {INSTALL[name]}")
-    module = import_module(f"{__name__}.{name}")
-    return Runtime(name, module.version(), module.load)
+    if lack := lacking(name):
+        raise EngineError(f"--runtime {name}: {lack}")
+    try:
+        module = import_module(f"{__name__}.{name}")
+    except ImportError as error:
+        reason = f"does not load ({error})"
+        raise EngineError(f"--runtime {name}: {reason}; {INSTALL[name]}") from error
+    bound = BOUNDS["f16" if name == "tensorrt" else "f32"]
+    return Runtime(name, module.version(), module.load, bound)
+
+
+def state(name: str) -> tuple[bool, str]:
+    """Whether a runtime works on this machine, and what it is or what it lacks."""
+    try:
+        return True, get_runtime(name).description
+    except EngineError as error:
+        return False, str(error).removeprefix("--runtime ")
+
+
+def cpu_runtime() -> Runtime:
+    """The best runtime that needs no GPU. Raises EngineError."""
+    there = available(("openvino", "onnxruntime"))
+    if not there:
+        raise EngineError(f"no runtime is installed; {INSTALL['onnxruntime']}")
+    return get_runtime(there[0])
+
+
+def _best() -> Runtime:
+    """TensorRT where it can run, else the CPU's best, which then says why."""
+    gpu = find_gpu()
+    if isinstance(gpu, Gpu):
+        try:
+            return get_runtime("tensorrt")
+        except EngineError as error:
+            reason = f"not on {gpu}: {str(error).removeprefix('--runtime ')}"
+    else:
+        reason = gpu.what
+    best = cpu_runtime()
+    return replace(best, description=f"{best.description} ({reason})")
 
 
 def load_bshm(

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import openvino as ov
+# OpenVINO reports its use over the network where this package can be imported;
+# without it, it goes on in silence. Nothing that we run may call anywhere.
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
-from ..errors import EngineError
-from ..types import Shape, Tensor
+import openvino as ov  # noqa: E402
+
+from ..errors import EngineError  # noqa: E402
+from ..types import Shape, Tensor  # noqa: E402
 
 # By default OpenVINO computes in bfloat16 where the processor has it: faster,
 # and different from machine to machine. Pinned, so that a matte is the same everywhere.

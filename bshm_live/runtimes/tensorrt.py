@@ -1,0 +1,207 @@
+"""TensorRT on an NVIDIA GPU, an extra: `pip install 'bshm-live[tensorrt]'`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pycuda.driver as cuda
+from numpy.typing import NDArray
+
+from .. import engine_cache
+from ..cuda_graph import Graph
+from ..engine_cache import Key
+from ..errors import EngineError
+from ..nvidia import Gpu, find_gpu
+from ..trt_build import PRECISION, RTX, TITLE, Log, engine_of, keep, trt
+from ..types import Shape, Tensor
+
+CACHED = "runtime"  # kind of file: what TensorRT for RTX compiled for this GPU
+REBUILD = "update the NVIDIA driver, or choose another runtime with --runtime"
+
+
+@cache
+def gpu() -> Gpu:
+    """The GPU that everything runs on. Raises EngineError."""
+    found = find_gpu()
+    if not isinstance(found, Gpu):
+        raise EngineError(f"tensorrt: {found}")
+    return found
+
+
+@cache
+def _primary() -> Any:
+    cuda.init()
+    return cuda.Device(0).retain_primary_context()
+
+
+@contextmanager
+def active() -> Iterator[None]:
+    """Makes the GPU current in this thread. All CUDA work of the program shares one context."""
+    try:
+        _primary().push()
+        try:
+            yield
+        finally:
+            cuda.Context.pop()
+    except cuda.Error as error:
+        reason = str(error).strip().splitlines()[0]
+        raise EngineError(f"{gpu()} failed ({reason}): close other programs that use it") from error
+
+
+class TensorRtEngine:
+    """One network on the GPU. Returned arrays are valid until the next run.
+
+    `run` copies host arrays to the GPU and back. Who has the data on the GPU
+    already gives its addresses instead and waits for its own stream:
+
+        with active():
+            engine.bind("image", int(pointer))  # once; float32, as in inputs and outputs
+            engine.enqueue(stream.handle)       # as often as there are frames
+
+    What is not bound lies in the engine's own memory, at `pointer(name)`: one
+    network's output can be bound as the next one's input. With `graph` (the
+    default) the network is launched as one CUDA graph; who records a graph over
+    several networks asks for none.
+    """
+
+    def __init__(
+        self, path: Path, threads: int = 0, *, precision: str = PRECISION, graph: bool = True
+    ) -> None:
+        self._graph_wanted = graph
+        self._graph: Graph | None = None
+        with active():
+            self._log = Log()
+            self._runtime = trt.Runtime(self._log)
+            key, self._engine = self._deserialised(path, precision)
+            self._context = self._make_context(key)
+            self._stream = cuda.Stream()
+            self.inputs, self.outputs = self._shapes()
+            shapes = {**self.inputs, **self.outputs}
+            self._host: dict[str, NDArray[np.float32]] = {
+                name: cuda.pagelocked_empty(shape, np.float32) for name, shape in shapes.items()
+            }
+            self._device = {name: cuda.mem_alloc(a.nbytes) for name, a in self._host.items()}
+            for name in shapes:
+                self.bind(name, self.pointer(name))
+            self._warm_up(key)
+
+    def run(self, feeds: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        self._check(feeds)
+        with active():
+            for name in self.inputs:
+                np.copyto(self._host[name], feeds[name])
+                cuda.memcpy_htod_async(self._device[name], self._host[name], self._stream)
+            self.enqueue(self._stream.handle)
+            for name in self.outputs:
+                cuda.memcpy_dtoh_async(self._host[name], self._device[name], self._stream)
+            self._stream.synchronize()
+        return {name: self._host[name] for name in self.outputs}
+
+    def pointer(self, name: str) -> int:
+        """The address of the engine's own memory for an input or output."""
+        return int(self._device[name])
+
+    def bind(self, name: str, pointer: int) -> None:
+        """Lets an input or output lie elsewhere on the GPU; `run` no longer serves then."""
+        if not self._context.set_tensor_address(name, pointer):
+            raise EngineError(f"TensorRT takes no address for {name}: {self._log.first()}")
+        self._drop_graph()
+
+    def enqueue(self, stream: int) -> None:
+        """Puts one run on a stream (a CUstream as a number) and returns at once."""
+        if self._graph is None and self._graph_wanted and not RTX:  # RTX records by itself
+            self._execute(stream)  # the first run may allocate, which a recording must not see
+            self._graph = Graph(stream, lambda: self._execute(stream))
+        elif self._graph is not None:
+            self._graph.launch(stream)
+        else:
+            self._execute(stream)
+
+    def close(self) -> None:
+        """Frees what it holds of the GPU's memory."""
+        if self._engine is None:
+            return
+        with active():
+            self._stream.synchronize()
+            self._drop_graph()
+            for memory in self._device.values():
+                memory.free()
+            self._device.clear()
+            self._host.clear()  # and the rest: what is freed later finds no GPU current
+            self._stream = self._context = self._engine = self._runtime = None
+
+    def _deserialised(self, path: Path, precision: str) -> tuple[Key, Any]:
+        """The engine, built anew where the stored one does not load."""
+        key, blob, stored = engine_of(path, gpu(), precision)
+        engine = self._runtime.deserialize_cuda_engine(blob)
+        if engine is None and stored:
+            engine_cache.path(key).unlink(missing_ok=True)
+            key, blob, _ = engine_of(path, gpu(), precision)
+            engine = self._runtime.deserialize_cuda_engine(blob)
+        if engine is None:
+            raise EngineError(
+                f"{TITLE} loads no engine on {gpu()} ({self._log.first()}): {REBUILD}"
+            )
+        return key, engine
+
+    def _make_context(self, key: Key) -> Any:
+        """With a CUDA graph and the kernels compiled last time, where the flavour has them."""
+        if not RTX:
+            return self._some(self._engine.create_execution_context())
+        config = self._engine.create_runtime_config()
+        strategy = trt.CudaGraphStrategy
+        config.cuda_graph_strategy = (
+            strategy.WHOLE_GRAPH_CAPTURE if self._graph_wanted else strategy.DISABLED
+        )
+        self._compiled = config.create_runtime_cache()
+        blob = engine_cache.load(key, CACHED)
+        self._compiled_before = bool(blob) and self._compiled.deserialize(blob)
+        config.set_runtime_cache(self._compiled)
+        return self._some(self._engine.create_execution_context(config))
+
+    def _some(self, context: Any) -> Any:
+        if context is None:
+            raise EngineError(f"{TITLE} cannot run on {gpu()} ({self._log.first()}): {REBUILD}")
+        return context
+
+    def _shapes(self) -> tuple[dict[str, Shape], dict[str, Shape]]:
+        inputs: dict[str, Shape] = {}
+        outputs: dict[str, Shape] = {}
+        for number in range(self._engine.num_io_tensors):
+            name = self._engine.get_tensor_name(number)
+            is_input = self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
+            shape = tuple(self._engine.get_tensor_shape(name))
+            (inputs if is_input else outputs)[name] = shape
+        return inputs, outputs
+
+    def _warm_up(self, key: Key) -> None:
+        """The first run compiles; the second start shall find that done."""
+        self.run({name: np.zeros(shape, np.float32) for name, shape in self.inputs.items()})
+        if RTX and not self._compiled_before:
+            keep(key, bytes(self._compiled.serialize()), CACHED)
+
+    def _execute(self, stream: int) -> None:
+        if not self._context.execute_async_v3(stream):
+            raise EngineError(f"TensorRT failed on {gpu()} ({self._log.first()}): {REBUILD}")
+
+    def _drop_graph(self) -> None:
+        if self._graph is not None:
+            self._graph.close()
+            self._graph = None
+
+    def _check(self, feeds: Mapping[str, Tensor]) -> None:
+        given = {name: array.shape for name, array in feeds.items()}
+        if given != self.inputs:
+            raise EngineError(f"TensorRT failed: the network takes {self.inputs}, not {given}")
+
+
+load = TensorRtEngine
+
+
+def version() -> str:
+    return f"{TITLE}, {gpu()}, {PRECISION}"

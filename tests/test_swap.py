@@ -1,0 +1,322 @@
+"""The change from CPU to GPU between two frames, with a builder process and toy networks."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import FakeEngine, fake_networks, portrait
+
+from bshm_live.background import Fixed
+from bshm_live.bshm import Bshm
+from bshm_live.errors import EngineError
+from bshm_live.guard import Guard
+from bshm_live.manifest import engines_folder, load_manifest
+from bshm_live.pipeline import Pipeline
+from bshm_live.runtimes.onnxruntime import OnnxRuntimeEngine
+from bshm_live.source import VideoFile, demo_clip
+from bshm_live.swap import Swap, agree
+from bshm_live.types import Frame, Matte
+
+SMALL, LARGE = (32, 64), (64, 128)  # low sizes of the CPU's preset and of the GPU's
+KNOWN = portrait().picture
+LONG_S = 30.0  # what is waited for comes much sooner; machines may be busy
+
+# Tells that it runs, and ends with a code when it is let.
+SLOW = """
+import os, pathlib, sys, time
+folder = pathlib.Path(sys.argv[1])
+(folder / "pid").write_text(str(os.getpid()))
+while not (folder / "done").exists():
+    time.sleep(0.01)
+print("Traceback", "bshm-live: the toy builder was told to fail", sep="\\n", file=sys.stderr)
+sys.exit(int(sys.argv[2]))
+"""
+DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)" + SLOW
+
+
+class Gpu:
+    """A toy GPU: networks of the larger preset; `engines` are what was made, newest last."""
+
+    def __init__(self, shift: float = 0.0, blind: bool = False) -> None:
+        self.shift, self.blind = shift, blind
+        self.fail_at: int | None = None
+        self.made: list[tuple[FakeEngine, FakeEngine, FakeEngine]] = []
+
+    def load(self) -> tuple[Bshm, str]:
+        return self.networks(self.shift), "toy GPU"
+
+    def twin(self) -> Bshm:
+        return self.networks(0.0)
+
+    def networks(self, shift: float) -> Bshm:
+        mpn, qun, mrn = fake_networks(LARGE)
+        right = mrn.function
+
+        def shifted(feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            if mrn.calls == self.fail_at and mrn is self.made[0][2]:
+                raise EngineError("the toy GPU has fallen off the bus: put it back")
+            out = dict(right(feeds))
+            out["alpha"] = np.clip(out["alpha"] * (not self.blind) + shift, 0, 1)
+            return out
+
+        mrn.function = shifted
+        self.made.append((mpn, qun, mrn))
+        return Bshm(mpn, qun, mrn)
+
+
+class Stage:
+    """A Swap with all around it: `said` lines, the builder's folder."""
+
+    def __init__(self, folder: Path, gpu: Gpu, code: str, ends: int, patience_s: float) -> None:
+        self.folder, self.gpu = folder, gpu
+        self.said: list[str] = []
+        self.cpu = fake_networks(SMALL)
+        words = [sys.executable, "-c", code, str(folder), str(ends)]
+        self.swap = Swap(
+            Bshm(*self.cpu), words, gpu.load, gpu.twin, KNOWN, self.said.append, patience_s
+        )
+
+    def let_builder_end(self) -> None:
+        (self.folder / "done").touch()
+
+    def builder(self) -> int:
+        """The builder's process id, once it runs."""
+        wait_for(lambda: (self.folder / "pid").exists() and (self.folder / "pid").read_text())
+        return int((self.folder / "pid").read_text())
+
+    def frames_until(self, done: Callable[[], bool]) -> list[Matte]:
+        """The loop: one matte after another, of a picture that changes."""
+        mattes = []
+
+        def frame() -> bool:
+            picture = portrait(seed=len(mattes) % 5).picture
+            mattes.append(self.swap.matte(picture))
+            return done()
+
+        wait_for(frame)
+        return mattes
+
+
+def wait_for(done: Callable[[], object]) -> None:
+    end = time.monotonic() + LONG_S
+    while not done():
+        assert time.monotonic() < end, "what was waited for did not happen"
+        time.sleep(0.002)
+
+
+def runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+Start = Callable[..., Stage]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    stages = []
+
+    def make(
+        gpu: Gpu | None = None, *, code: str = SLOW, ends: int = 0, patience_s: float = LONG_S
+    ) -> Stage:
+        stages.append(Stage(tmp_path, gpu or Gpu(), code, ends, patience_s))
+        return stages[-1]
+
+    yield make
+    for stage in stages:
+        stage.swap.close()
+
+
+def test_the_first_frames_are_the_cpus_and_then_the_gpu_takes_over(start: Start) -> None:
+    stage = start()
+    first = stage.swap.matte(KNOWN)  # at once, whatever the builder does
+    assert first.unified.shape == SMALL
+    assert stage.swap.low == SMALL
+    stage.builder()
+    before = [stage.swap.matte(KNOWN) for _ in range(3)]
+    assert all(matte.unified.shape == SMALL for matte in before)
+    stage.let_builder_end()
+    mattes = stage.frames_until(lambda: stage.swap.swapped)
+    sizes = [matte.unified.shape for matte in mattes]
+    assert sizes == sorted(sizes)  # small, small, ..., large: one change, and not back
+    assert (sizes[0], sizes[-1]) == (SMALL, LARGE)
+    assert all(
+        matte.alpha.shape == (4 * size[0], 4 * size[1])
+        for matte, size in zip(mattes, sizes, strict=True)
+    )
+    (line,) = stage.said
+    assert line.startswith("toy GPU: takes over after ")
+    assert (stage.swap.low, stage.swap.high) == (LARGE, (256, 512))
+    picture = portrait(seed=9).picture
+    right = Bshm(*fake_networks(LARGE)).matte(picture)
+    assert np.array_equal(stage.swap.matte(picture).alpha, right.alpha)
+
+
+def test_the_gpu_makes_no_matte_that_leaves_before_it_agreed(start: Start) -> None:
+    """Frames go on while both are compared, and come from the CPU."""
+    stage = start()
+    stage.let_builder_end()
+    mattes = stage.frames_until(lambda: stage.swap.swapped)
+    assert len(mattes) >= 4  # one per comparison on live frames, and the one that was swapped
+    assert all(matte.unified.shape == SMALL for matte in mattes[:-1])
+    twin = stage.gpu.made[1]
+    assert twin[2].calls == 4  # the known picture and three frames
+    assert all(engine.closed for engine in twin)
+    assert not any(engine.closed for engine in stage.cpu)  # the CPU stays ready
+
+
+@pytest.mark.parametrize(
+    ("gpu", "reason"),
+    [
+        (Gpu(shift=0.1), "alpha differs"),
+        (Gpu(shift=np.nan), "not a number"),
+        (Gpu(blind=True), "nobody found"),
+    ],
+    ids=["shifted", "NaN", "blind"],
+)
+def test_a_gpu_that_disagrees_is_refused(start: Start, gpu: Gpu, reason: str) -> None:
+    stage = start(gpu)
+    stage.let_builder_end()
+    stage.frames_until(lambda: bool(stage.said))
+    (line,) = stage.said
+    assert line.startswith("the CPU goes on: ")
+    assert reason in line
+    assert "\n" not in line
+    mattes = [stage.swap.matte(KNOWN) for _ in range(5)]
+    assert all(matte.unified.shape == SMALL for matte in mattes)
+    assert not stage.swap.swapped
+    wait_for(lambda: all(engine.closed for engines in gpu.made for engine in engines))
+
+
+def test_a_pipeline_runs_through_the_change(start: Start) -> None:
+    """Steadied and guarded: no frame is withheld, and the output keeps its size."""
+    stage = start()
+    stage.let_builder_end()
+    picture = portrait()
+    size = picture.picture.shape[1::-1]
+    pipeline = Pipeline(stage.swap, Fixed(np.zeros_like(picture.picture)), size)
+    pipeline.guard = Guard(now=lambda: 0.0)  # a busy machine is not what is tested
+    shots, troubles = [], set()
+
+    def frame() -> bool:
+        troubles.add(pipeline.trouble)
+        shots.append(pipeline.shoot(Frame(picture.picture, len(shots), len(shots) / 30)))
+        return stage.swap.swapped
+
+    wait_for(frame)
+    frame()
+    assert troubles == {None}
+    assert all(shot.covered for shot in shots)
+    assert all(shot.composite.shape == picture.picture.shape for shot in shots)
+
+
+def test_a_builder_that_fails_is_told_in_one_line(start: Start) -> None:
+    stage = start(ends=4)
+    stage.let_builder_end()
+    mattes = stage.frames_until(lambda: bool(stage.said))
+    (line,) = stage.said
+    assert line.endswith("failed (4): the toy builder was told to fail")
+    assert all(matte.unified.shape == SMALL for matte in mattes)
+    assert stage.gpu.made == []
+
+
+def test_a_builder_that_crashes_is_told_in_one_line(start: Start) -> None:
+    stage = start(code="import os; os.abort()")
+    stage.frames_until(lambda: bool(stage.said))
+    assert "no reason given" in stage.said[0]
+
+
+def test_a_builder_that_hangs_is_ended(start: Start) -> None:
+    stage = start(code=DEAF, patience_s=3.0)
+    pid = stage.builder()
+    stage.frames_until(lambda: bool(stage.said))
+    assert "not built after 3 s" in stage.said[0]
+    wait_for(lambda: not runs(pid))
+    assert stage.swap.matte(KNOWN).unified.shape == SMALL
+
+
+def test_a_builder_that_cannot_start_is_told(tmp_path: Path) -> None:
+    said: list[str] = []
+    gpu = Gpu()
+    absent = [str(tmp_path / "absent")]
+    with Swap(Bshm(*fake_networks(SMALL)), absent, gpu.load, gpu.twin, KNOWN, said.append) as swap:
+        wait_for(lambda: said)
+        assert "does not start" in said[0]
+        assert swap.matte(KNOWN).unified.shape == SMALL
+
+
+@pytest.mark.parametrize("code", [SLOW, DEAF], ids=["obedient", "deaf"])
+def test_closing_ends_the_builder(start: Start, code: str) -> None:
+    stage = start(code=code)
+    pid = stage.builder()
+    stage.swap.matte(KNOWN)
+    begin = time.monotonic()
+    stage.swap.close()
+    assert time.monotonic() - begin < 10
+    wait_for(lambda: not runs(pid))
+    assert stage.said == []
+    assert all(engine.closed for engine in stage.cpu)
+
+
+def test_closing_while_both_are_compared_closes_all(start: Start) -> None:
+    stage = start()
+    stage.let_builder_end()
+    wait_for(lambda: len(stage.gpu.made) == 2)  # loaded, and waiting for a frame that never comes
+    stage.swap.close()
+    assert stage.said == []
+    assert all(engine.closed for engines in (stage.cpu, *stage.gpu.made) for engine in engines)
+
+
+def test_a_gpu_that_fails_later_leaves_no_gap(start: Start) -> None:
+    gpu = Gpu()
+    stage = start(gpu)
+    stage.let_builder_end()
+    stage.frames_until(lambda: stage.swap.swapped)
+    gpu.fail_at = gpu.made[0][2].calls + 2
+    sizes = [stage.swap.matte(KNOWN).unified.shape for _ in range(5)]
+    assert sizes == [LARGE] + [SMALL] * 4
+    assert stage.said[1:] == ["back on the CPU: the toy GPU has fallen off the bus: put it back"]
+    assert all(engine.closed for engine in gpu.made[0])
+
+
+def test_an_error_of_the_cpus_is_the_callers(start: Start) -> None:
+    stage = start()
+
+    def fail(feeds: object) -> dict[str, np.ndarray]:
+        raise EngineError("the toy CPU was told to fail: ask it not to")
+
+    stage.cpu[0].function = fail
+    with pytest.raises(EngineError, match="toy CPU"):
+        stage.swap.matte(KNOWN)
+
+
+def test_the_committed_networks_agree_in_float16() -> None:
+    """What TensorRT is given, computed by ONNX Runtime, is no reason for a refusal."""
+    from bshm_live.half import to_half
+
+    if not (engines_folder() / "manifest.toml").is_file():
+        pytest.skip("no trained networks in this checkout")
+    import onnxruntime as ort
+
+    networks = load_manifest().preset("balanced")
+    paths = [networks[name].path for name in ("mpn", "qun", "mrn")]
+    halves = [OnnxRuntimeEngine(path, 1) for path in paths]
+    for engine, path in zip(halves, paths, strict=True):
+        engine._session = ort.InferenceSession(to_half(path.read_bytes()))
+    clip = VideoFile(demo_clip())
+    picture = next(iter(clip)).image.copy()
+    clip.close()
+    with Bshm(*halves) as half, Bshm(*(OnnxRuntimeEngine(path, 1) for path in paths)) as full:
+        right = full.matte(picture)
+        agree(half.matte(picture), right, person=True)
+        again = half.matte(picture, hint=right.alpha)
+        agree(again, full.matte(picture, hint=right.alpha))
