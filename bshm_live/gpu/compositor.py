@@ -1,0 +1,163 @@
+"""Composites on the GPU: the frame and the matte are there, the background stays there."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from ..composite import Layers
+from ..types import Matte, Picture, Size
+from .cuda import Array, Buffer, Memory
+from .kernels import FORMATS, MAPS, Composite, Model, launch, ratio
+from .lane import Lane, Lanes
+from .matter import DeviceMatte, GpuBshm
+
+Format = Literal["bgr", "i420", "nv12"]
+GLOW_BLUR = 7  # low pixels: how far the background's light reaches into its own blur
+
+
+class GpuCompositor:
+    """As Compositor, for mattes that a GpuSteadier made steady.
+
+    `wrap` in [0, 1] lets the background's light fall on the person's rim.
+    `layout` is the composite's: BGR (H, W, 3), or I420 or NV12 (H * 3 / 2, W),
+    BT.601, video range, for even sizes. What is returned is pinned memory of the
+    frame's lane, written anew two frames later.
+    """
+
+    def __init__(
+        self, bshm: GpuBshm, size: Size, *, wrap: float = 0.0, layout: Format = "bgr"
+    ) -> None:
+        self.size, self.wrap, self.layout = size, wrap, layout
+        self.lanes: Lanes = bshm.lanes
+        self.cuda = bshm.cuda
+        self._low, self._high = bshm.low, bshm.high
+        self._background: Picture | None = None
+        width, height = size
+        with self.cuda.active():
+            self._memory = Memory(self.cuda)
+            self._maps = self._memory.array((*self._low, MAPS), np.float32)
+            self._back = self._memory.array((height, width, 3), np.uint8)
+            self._glow = self._memory.array((*self._low, 3), np.uint8)
+
+    def __call__(
+        self, image: Picture, matte: Matte, background: Picture, *, foreground: bool = False
+    ) -> Layers:
+        """As Compositor; `image` must be the picture that the matte was made of."""
+        if not isinstance(matte, DeviceMatte) or "levels" not in matte.buffers:
+            raise TypeError("a GpuCompositor takes the mattes of a GpuSteadier")
+        if image.shape != matte.frame.shape:
+            raise ValueError(f"the matte's picture is {matte.frame.shape}, not {image.shape}")
+        with self.cuda.active():
+            self.begin(matte, background, foreground=foreground)
+            return self.finish(matte.lane, foreground=foreground)
+
+    def begin(self, matte: DeviceMatte, background: Picture, *, foreground: bool) -> None:
+        """Queues the composite and its way back; the GPU is current."""
+        lane, given = matte.lane, matte.buffers
+        lane.mark("background")
+        self._put(background, lane)
+        w, h = self._low[1], self._low[0]
+        model = Model(given["moments"].pointer, given["residual"].pointer, self._maps.pointer, w, h)
+        launch(self.cuda, model, (w, h), lane.stream)
+        out, alpha, front = self._outputs(lane, foreground)
+        fault = lane.device("fault", (1,), np.uint32)
+        arguments = self._arguments(matte, out, alpha, front, fault)
+        launch(
+            self.cuda, arguments, ((self.size[0] + 1) // 2, (self.size[1] + 1) // 2), lane.stream
+        )
+        lane.mark("composite")
+        self.cuda.record(lane.done, lane.stream)
+        for name, buffer in (("composite", out), ("alpha", alpha), ("foreground", front)):
+            if buffer is not None:
+                host = lane.host(name, buffer.shape)
+                self.cuda.download(host, buffer.pointer, lane.stream)
+        self.cuda.download(lane.fault, fault.pointer, lane.stream)
+        lane.mark("download")
+
+    def finish(self, lane: Lane, *, foreground: bool) -> Layers:
+        """Waits for a lane's composite."""
+        self.cuda.synchronize(lane.stream)
+        width, height = self.size
+        picture = (height, width, 3)
+        return (
+            lane.host("composite", self._shape()),
+            lane.host("alpha", (height, width)),
+            lane.host("foreground", picture) if foreground else None,
+        )
+
+    def covered(self, background: Picture) -> Layers:
+        """The background alone; made without the GPU, which may be what failed."""
+        width, height = self.size
+        composite = in_layout(background, self.layout)
+        alpha = np.zeros((height, width), np.uint8)
+        return composite, alpha, np.zeros((height, width, 3), np.uint8)
+
+    def close(self) -> None:
+        with self.cuda.active():
+            self.lanes.synchronize()
+            self._memory.close()
+
+    def _shape(self) -> tuple[int, ...]:
+        width, height = self.size
+        return (height, width, 3) if self.layout == "bgr" else (height * 3 // 2, width)
+
+    def _outputs(self, lane: Lane, foreground: bool) -> tuple[Buffer, Buffer, Buffer | None]:
+        width, height = self.size
+        front = lane.device("foreground", (height, width, 3)) if foreground else None
+        out = lane.device("composite", self._shape())
+        return out, lane.device("alpha", (height, width)), front
+
+    def _put(self, background: Picture, lane: Lane) -> None:
+        """The background to the GPU, where it is not the one that lies there."""
+        if background is self._background:
+            return
+        lane.upload("background", background, self._back.pointer)
+        if self.wrap:
+            low = (self._low[1], self._low[0])
+            small = cv2.resize(background, low, interpolation=cv2.INTER_AREA)
+            lane.upload("glow", cv2.blur(small, (GLOW_BLUR, GLOW_BLUR)), self._glow.pointer)
+        self._background = background  # kept, so that no other picture can get its identity
+
+    def _arguments(
+        self, matte: DeviceMatte, out: Buffer, alpha: Buffer, front: Buffer | None, fault: Buffer
+    ) -> Composite:
+        (width, height), (tall, wide), given = self.size, self._high, matte.buffers
+        return Composite(
+            frame=matte.frame.pointer,
+            back=self._back.pointer,
+            glow=self._glow.pointer,
+            levels=given["levels"].pointer,
+            guide=given["guide"].pointer,
+            maps=self._maps.pointer,
+            state=given["state"].pointer,
+            out=out.pointer,
+            alpha=alpha.pointer,
+            front=front.pointer if front else None,
+            fault=fault.pointer,
+            scale_x=ratio(wide, width),
+            scale_y=ratio(tall, height),
+            matte_x=wide / width,
+            matte_y=tall / height,
+            wrap=self.wrap,
+            width=width,
+            height=height,
+            w=self._low[1],
+            h=self._low[0],
+            refine=width > wide or height > tall,
+            format=FORMATS[self.layout],
+        )
+
+
+def in_layout(picture: Picture, layout: Format) -> Array:
+    """A new array with a BGR picture in another layout."""
+    if layout == "bgr":
+        return picture.copy()
+    planes = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420), np.uint8)
+    if layout == "nv12":
+        height = picture.shape[0]
+        chroma = planes[height:].reshape(2, -1)
+        planes[height:] = np.ascontiguousarray(chroma.T).reshape(height // 2, -1)
+    return planes

@@ -1,0 +1,548 @@
+// A frame's way on the GPU, from upload to composite, around the three networks:
+//
+//   turn ▸ prepare ▸ glance ▸ hint ▸ [MPN ▸ QUN ▸ MRN] ▸ check ▸ gate ▸ steady ▸ model ▸ composite
+//
+// Each kernel says which function of the package it is the twin of; the results
+// agree within one level of 255. No thread waits for another inside a kernel, so
+// that the same text also compiles for a processor, where the tests run it.
+//
+// (w, h) is the low size and (4w, 4h) the high one. Pictures are BGR, tensors
+// planar RGB in [0, 1]. Threads are one to a low pixel where nothing else is said.
+
+typedef unsigned char u8;
+
+#ifndef KERNEL
+#define KERNEL(name, Arguments) extern "C" __global__ void name(const Arguments a)
+#endif
+
+// What the networks take and give: float, or with HALF_TENSORS its 16 bits.
+#ifndef HALF_TENSORS
+typedef float Tensor;
+__device__ inline float number(Tensor t) { return t; }
+__device__ inline Tensor tensor(float f) { return f; }
+#else
+typedef unsigned short Tensor;
+#ifdef __CUDACC__
+__device__ inline float number(Tensor t) {
+    float f;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(t));
+    return f;
+}
+__device__ inline Tensor tensor(float f) {
+    Tensor t;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(t) : "f"(f));
+    return t;
+}
+#else
+__device__ inline float number(Tensor t) { return half_to_float(t); }
+__device__ inline Tensor tensor(float f) { return float_to_half(f); }
+#endif
+#endif
+
+const int REFINED = 4;  // high size = 4 * low size
+const int GLANCE_WIDTH = 32, GLANCE_HEIGHT = 18;
+const unsigned CUT_LEVEL = 45;  // of 255, mean difference between two glances
+const float REST_WEIGHT = 0.3f, CHANGE_NONE = 0.03f, CHANGE_FULL = 0.15f;
+const float UNSURE = 0.15f;
+const float SLACK = 0.01f;  // rounding over the edge of a range
+const float MODEL_EPSILON = 1e-3f;
+const int SOLID = 255;
+
+// What one frame leaves for the next, all zero at the start.
+struct State {
+    unsigned difference;  // of this frame's glance and the last one's, summed levels
+    unsigned fault;       // this frame's matte is none
+    unsigned last_fault;  // the last frame's was none
+};
+
+__device__ inline int clamped(int i, int n) { return i < 0 ? 0 : i < n ? i : n - 1; }
+__device__ inline int mirrored(int i, int n) { return i < 0 ? -i : i < n ? i : 2 * n - 2 - i; }
+__device__ inline float within(float v, float least, float most) {
+    return fminf(fmaxf(v, least), most);
+}
+
+// Whether this frame may lean on the last one's matte: not after a cut or a fault.
+__device__ inline bool remembers(const State *state, int has_last) {
+    const unsigned most = CUT_LEVEL * GLANCE_WIDTH * GLANCE_HEIGHT * 3;
+    return has_last && !state->last_fault && state->difference <= most;
+}
+
+// ---- Bilinear sampling -------------------------------------------------------------------
+
+// Two neighbours and their weights in 1/2048: OpenCV's own, so that a pixel of the
+// matte lies on the same side of 0 and of 255 here and there.
+struct Tap {
+    int near, far, near_weight, far_weight;
+};
+
+__device__ inline Tap tap(int i, double scale, int n, bool across) {
+    const float place = (float)((i + 0.5) * scale - 0.5);
+    const int below = (int)floorf(place);
+    float share = place - (float)below;
+    if (across && (below < 0 || below >= n - 1)) share = 0;
+    Tap t = {clamped(below, n), clamped(below + 1, n), 0, 0};
+    t.near_weight = (int)rintf((1 - share) * 2048);
+    t.far_weight = (int)rintf(share * 2048);
+    return t;
+}
+
+// Levels at the near row's near and far column, then at the far row's.
+__device__ inline int fixed_bilinear(const Tap &x, const Tap &y, int nn, int nf, int fn, int ff) {
+    const int near_row = nn * x.near_weight + nf * x.far_weight;
+    const int far_row = fn * x.near_weight + ff * x.far_weight;
+    const int sum = (y.near_weight * (near_row >> 4) >> 16) + (y.far_weight * (far_row >> 4) >> 16);
+    return (sum + 2) >> 2;
+}
+
+// The four neighbours of a place in a map, by their offsets, and the place between them.
+struct Near {
+    int nn, nf, fn, ff;
+    float x, y;
+};
+
+// (x, y) in pixels of a map (height, width), pixel centres at .5, edges repeated.
+__device__ inline Near near(float x, float y, int width, int height) {
+    const float left = floorf(x - 0.5f), top = floorf(y - 0.5f);
+    const int x0 = clamped((int)left, width), x1 = clamped((int)left + 1, width);
+    const int y0 = clamped((int)top, height) * width, y1 = clamped((int)top + 1, height) * width;
+    const Near n = {y0 + x0, y0 + x1, y1 + x0, y1 + x1, x - 0.5f - left, y - 0.5f - top};
+    return n;
+}
+
+__device__ inline float between(const Near &n, float nn, float nf, float fn, float ff) {
+    const float above = nn + n.x * (nf - nn), below = fn + n.x * (ff - fn);
+    return above + n.y * (below - above);
+}
+
+// ---- Before the networks -----------------------------------------------------------------
+
+struct Turn {
+    State *state;
+};
+
+// One thread: the state at the start of a frame.
+KERNEL(turn, Turn) {
+    if (blockIdx.x * blockDim.x + threadIdx.x + blockIdx.y + threadIdx.y) return;
+    a.state->last_fault = a.state->fault;
+    a.state->fault = 0;
+    a.state->difference = 0;
+}
+
+struct Prepare {
+    const u8 *frame;  // (height, width, 3)
+    Tensor *low;      // (3, h, w)
+    Tensor *high;     // (3, 4h, 4w)
+    u8 *guide;        // (4h, 4w, 3), what high was made from
+    double scale_x, scale_y;  // pixels of the halved frame to a high pixel
+    int width, height, w, h;
+    int halved_x, halved_y;  // so often, before the bilinear step
+};
+
+const int MOST_HALVED = 3;
+
+// A pixel (B, G, R) of the frame that was halved `times` times, each time by area and
+// to the nearest level, in no more than halved_x and halved_y directions.
+template <int times> struct Halved {
+    __device__ __noinline__ static void pixel(const Prepare &a, int column, int row, int *levels) {
+        const int wide = a.width >> min(times - 1, a.halved_x);
+        const int tall = a.height >> min(times - 1, a.halved_y);
+        const float step_x = (float)wide / (float)(a.width >> min(times, a.halved_x));
+        const float step_y = (float)tall / (float)(a.height >> min(times, a.halved_y));
+        const float x0 = column * step_x, x1 = fminf(x0 + step_x, (float)wide);
+        const float y0 = row * step_y, y1 = fminf(y0 + step_y, (float)tall);
+        float sums[3] = {0, 0, 0};
+        for (int y = (int)y0; (float)y < y1; y++) {
+            const float part = fminf((float)(y + 1), y1) - fmaxf((float)y, y0);
+            for (int x = (int)x0; (float)x < x1; x++) {
+                const float area = part * (fminf((float)(x + 1), x1) - fmaxf((float)x, x0));
+                int larger[3];
+                Halved<times - 1>::pixel(a, x, y, larger);
+                for (int c = 0; c < 3; c++) sums[c] += area * larger[c];
+            }
+        }
+        const float area = (x1 - x0) * (y1 - y0);
+        const bool even = step_x == 2 && step_y == 2;  // OpenCV rounds a half up there alone
+        for (int c = 0; c < 3; c++) {
+            const float mean = sums[c] / area;
+            levels[c] = (int)(even ? mean + 0.5f : rintf(mean));
+        }
+    }
+};
+
+template <> struct Halved<0> {
+    __device__ static void pixel(const Prepare &a, int column, int row, int *levels) {
+        const u8 *p = a.frame + 3 * ((size_t)row * a.width + column);
+        for (int c = 0; c < 3; c++) levels[c] = p[c];
+    }
+};
+
+struct alignas(4 * sizeof(Tensor)) Quad {
+    Tensor of[REFINED];
+};
+struct alignas(4) Pixels {
+    u8 of[3 * REFINED];
+};
+
+// Four high pixels side by side, added to `sums`.
+template <int times>
+__device__ inline void prepare_row(const Prepare &a, int x, int row, int *sums) {
+    const Tap y = tap(row, a.scale_y, a.height >> a.halved_y, false);
+    Pixels levels;
+    Quad planes[3];
+    for (int i = 0; i < REFINED; i++) {
+        const Tap t = tap(REFINED * x + i, a.scale_x, a.width >> a.halved_x, true);
+        int nn[3], nf[3], fn[3], ff[3];
+        Halved<times>::pixel(a, t.near, y.near, nn);
+        Halved<times>::pixel(a, t.far, y.near, nf);
+        Halved<times>::pixel(a, t.near, y.far, fn);
+        Halved<times>::pixel(a, t.far, y.far, ff);
+        for (int c = 0; c < 3; c++) {
+            const int level = fixed_bilinear(t, y, nn[c], nf[c], fn[c], ff[c]);
+            levels.of[3 * i + c] = (u8)level;
+            planes[2 - c].of[i] = tensor((float)level * (1 / 255.0f));
+            sums[c] += level;
+        }
+    }
+    const size_t wide = (size_t)REFINED * a.w, plane = wide * REFINED * a.h;
+    const size_t at = (size_t)row * wide + (size_t)REFINED * x;
+    *(Pixels *)(a.guide + 3 * at) = levels;
+    for (int c = 0; c < 3; c++) *(Quad *)(a.high + c * plane + at) = planes[c];
+}
+
+template <int times> __device__ inline void prepare_low(const Prepare &a, int x, int y) {
+    int sums[3] = {0, 0, 0};
+#pragma unroll 1
+    for (int i = 0; i < REFINED; i++) prepare_row<times>(a, x, REFINED * y + i, sums);
+    const size_t plane = (size_t)a.w * a.h, at = (size_t)y * a.w + x;
+    for (int c = 0; c < 3; c++) {
+        const float level = rintf((float)sums[c] * (1 / 16.0f));
+        a.low[(2 - c) * plane + at] = tensor(level * (1 / 255.0f));
+    }
+}
+
+// preprocess.Preprocessor: one pass over the frame to both sizes.
+KERNEL(prepare, Prepare) {
+    const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
+    if (x >= a.w || y >= a.h) return;
+    switch (max(a.halved_x, a.halved_y)) {
+    case 0: return prepare_low<0>(a, x, y);
+    case 1: return prepare_low<1>(a, x, y);
+    case 2: return prepare_low<2>(a, x, y);
+    case MOST_HALVED: return prepare_low<MOST_HALVED>(a, x, y);
+    }
+}
+
+struct Glance {
+    const Tensor *low;  // (3, h, w)
+    u8 *glance;         // (3, 18, 32): the last frame's goes in, this frame's comes out
+    State *state;
+    int w, h;
+};
+
+// temporal.Steadier.hint: how much the picture changed; one thread to a glance's pixel.
+KERNEL(glance, Glance) {
+    const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
+    if (x >= GLANCE_WIDTH || y >= GLANCE_HEIGHT) return;
+    const int x0 = x * a.w / GLANCE_WIDTH, x1 = (x + 1) * a.w / GLANCE_WIDTH;
+    const int y0 = y * a.h / GLANCE_HEIGHT, y1 = (y + 1) * a.h / GLANCE_HEIGHT;
+    unsigned difference = 0;
+    for (int c = 0; c < 3; c++) {
+        float sum = 0;
+        for (int i = y0; i < y1; i++)
+            for (int j = x0; j < x1; j++) sum += number(a.low[((size_t)c * a.h + i) * a.w + j]);
+        const int level = (int)rintf(sum * (255.0f / (float)((x1 - x0) * (y1 - y0))));
+        u8 *last = a.glance + (c * GLANCE_HEIGHT + y) * GLANCE_WIDTH + x;
+        difference += level > *last ? level - *last : *last - level;
+        *last = (u8)level;
+    }
+    atomicAdd(&a.state->difference, difference);
+}
+
+struct Hint {
+    const float *low_alpha;  // (h, w), the last matte
+    Tensor *hint;            // (h, w)
+    const State *state;
+    int w, h, has_last;
+};
+
+// temporal.firm: the last matte, surer and a pixel wider; zero where there is none.
+KERNEL(hint, Hint) {
+    const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
+    if (x >= a.w || y >= a.h) return;
+    float most = 0;
+    if (remembers(a.state, a.has_last)) {
+        for (int i = -1; i <= 1; i++)
+            for (int j = -1; j <= 1; j++)
+                most = fmaxf(most, a.low_alpha[clamped(y + i, a.h) * a.w + clamped(x + j, a.w)]);
+        most = within((most - UNSURE) / (1 - 2 * UNSURE), 0, 1);
+    }
+    a.hint[y * a.w + x] = tensor(most);
+}
+
+// ---- After the networks ------------------------------------------------------------------
+
+struct Check {
+    const Tensor *coarse, *unified;  // (h, w)
+    const Tensor *residual;          // (3, h, w)
+    const Tensor *alpha;             // (4h, 4w)
+    State *state;
+    int w, h;
+};
+
+// Not for what is no number: it compares with nothing.
+__device__ inline bool sound(float v, float least) { return v >= least - SLACK && v <= 1 + SLACK; }
+
+// guard.check: marks the frame where its matte cannot be one.
+KERNEL(check, Check) {
+    const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
+    if (x >= a.w || y >= a.h) return;
+    const size_t plane = (size_t)a.w * a.h, at = (size_t)y * a.w + x;
+    bool good = sound(number(a.coarse[at]), 0) && sound(number(a.unified[at]), 0);
+    for (int c = 0; c < 3; c++) good = good && sound(number(a.residual[c * plane + at]), -1);
+    for (int i = 0; i < REFINED; i++)
+        for (int j = 0; j < REFINED; j++) {
+            const size_t row = (size_t)REFINED * y + i, column = (size_t)REFINED * x + j;
+            good = good && sound(number(a.alpha[row * REFINED * a.w + column]), 0);
+        }
+    if (!good) atomicOr(&a.state->fault, 1u);
+}
+
+struct Gate {
+    const Tensor *alpha;  // (4h, 4w)
+    const float *last;    // (4h, 4w)
+    float *weight;        // (h, w): how much the new matte counts
+    const State *state;
+    int w, h, has_last;
+};
+
+// temporal.gated, first half: the mean change of the matte around each low pixel.
+KERNEL(gate, Gate) {
+    const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
+    if (x >= a.w || y >= a.h || !remembers(a.state, a.has_last)) return;
+    float sum = 0;
+    for (int i = -1; i <= 1; i++)
+        for (int j = -1; j <= 1; j++) {
+            const int low_y = mirrored(y + i, a.h), low_x = mirrored(x + j, a.w);
+            float block = 0;
+            for (int k = 0; k < REFINED * REFINED; k++) {
+                const size_t row = (size_t)REFINED * low_y + k / REFINED;
+                const size_t at = row * REFINED * a.w + REFINED * low_x + k % REFINED;
+                block += fabsf(number(a.alpha[at]) - a.last[at]);
+            }
+            sum += block * (1 / 16.0f);
+        }
+    const float change = (sum / 9 - CHANGE_NONE) / (CHANGE_FULL - CHANGE_NONE);
+    a.weight[y * a.w + x] = REST_WEIGHT + (1 - REST_WEIGHT) * within(change, 0, 1);
+}
+
+struct Steady {
+    const Tensor *alpha;  // (4h, 4w)
+    const float *weight;  // (h, w)
+    const u8 *guide;      // (4h, 4w, 3)
+    float *last;          // (4h, 4w): the last matte goes in, this one comes out
+    u8 *levels;           // (4h, 4w): this one in levels
+    float *low_alpha;     // (h, w): this one at the low size
+    float *moments;       // (h, w, 4): means of grey, alpha, grey·alpha, grey²
+    const State *state;
+    int w, h, has_last;
+};
+
+// (15 bits, OpenCV's) of a BGR pixel
+__device__ inline int grey(const u8 *p) {
+    return (p[0] * 3735 + p[1] * 19235 + p[2] * 9798 + (1 << 14)) >> 15;
+}
+
+__device__ inline float steady_alpha(const Steady &a, int x, int y, size_t at, bool leans) {
+    const float alpha = number(a.alpha[at]);
+    if (!leans) return alpha;
+    const Near n = near((x + 0.5f) / REFINED, (y + 0.5f) / REFINED, a.w, a.h);
+    const float *m = a.weight;
+    const float last = a.last[at];
+    return last + between(n, m[n.nn], m[n.nf], m[n.fn], m[n.ff]) * (alpha - last);
+}
+
+// temporal.gated, second half, and what the model needs of the result.
+KERNEL(steady, Steady) {
+    const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
+    if (x >= a.w || y >= a.h) return;
+    const bool leans = remembers(a.state, a.has_last);
+    float alphas[4] = {0, 0, 0, 0};  // sums over the four 2x2 blocks of the sixteen pixels
+    int greys[4] = {0, 0, 0, 0};
+    for (int i = 0; i < REFINED; i++)
+        for (int j = 0; j < REFINED; j++) {
+            const int column = REFINED * x + j, row = REFINED * y + i, block = i / 2 * 2 + j / 2;
+            const size_t at = (size_t)row * REFINED * a.w + column;
+            const float alpha = steady_alpha(a, column, row, at, leans);
+            a.last[at] = alpha;
+            a.levels[at] = (u8)fminf(rintf(fmaxf(alpha, 0) * SOLID), SOLID);
+            alphas[block] += alpha;
+            greys[block] += grey(a.guide + 3 * at);
+        }
+    float sums[4] = {0, 0, 0, 0};
+    for (int k = 0; k < 4; k++) {
+        const float g = (float)((greys[k] + 2) >> 2) * (1 / 255.0f), m = alphas[k] * 0.25f;
+        sums[0] += g;
+        sums[1] += m;
+        sums[2] += g * m;
+        sums[3] += g * g;
+    }
+    const size_t at = (size_t)y * a.w + x;
+    a.low_alpha[at] = sums[1] * 0.25f;
+    for (int k = 0; k < 4; k++) a.moments[4 * at + k] = sums[k] * 0.25f;
+}
+
+struct Model {
+    const float *moments;    // (h, w, 4)
+    const Tensor *residual;  // (3, h, w) in [-1, 1]
+    float *maps;             // (h, w, 5): residual B, G, R in levels; slope; room's share
+    int w, h;
+};
+
+const int MAPS = 5;
+
+// composite.EdgeModel: the guided filter's slope, beside the foreground's residual.
+KERNEL(model, Model) {
+    const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
+    if (x >= a.w || y >= a.h) return;
+    float means[4] = {0, 0, 0, 0};
+    for (int i = -1; i <= 1; i++)
+        for (int j = -1; j <= 1; j++) {
+            const int at = mirrored(y + i, a.h) * a.w + mirrored(x + j, a.w);
+            for (int k = 0; k < 4; k++) means[k] += a.moments[4 * at + k];
+        }
+    for (int k = 0; k < 4; k++) means[k] /= 9;
+    const float covariance = means[2] - means[0] * means[1];
+    const float variance = means[3] - means[0] * means[0];
+    const size_t plane = (size_t)a.w * a.h, at = (size_t)y * a.w + x;
+    float *map = a.maps + MAPS * at;
+    for (int c = 0; c < 3; c++) map[c] = number(a.residual[(2 - c) * plane + at]) * SOLID;
+    map[3] = covariance / (variance + MODEL_EPSILON);
+    map[4] = within(1 - means[1], 0, 1);
+}
+
+// ---- Composite ---------------------------------------------------------------------------
+
+struct Composite {
+    const u8 *frame;   // (height, width, 3)
+    const u8 *back;    // (height, width, 3)
+    const u8 *glow;    // (h, w, 3): the background out of focus; unused without light wrap
+    const u8 *levels;  // (4h, 4w)
+    const u8 *guide;   // (4h, 4w, 3)
+    const float *maps; // (h, w, 5)
+    const State *state;
+    u8 *out;    // BGR (height, width, 3), or I420 or NV12 (height * 3 / 2, width)
+    u8 *alpha;  // (height, width)
+    u8 *front;  // (height, width, 3), or null
+    unsigned *fault;  // the state's, kept where the next frame does not change it
+    double scale_x, scale_y;     // high pixels to an output pixel
+    float matte_x, matte_y;      // the same
+    float wrap;                  // light wrap: 0 off, 1 full
+    int width, height, w, h;
+    int refine;  // the output is larger than the matte
+    int format;  // 0 BGR, 1 I420, 2 NV12
+};
+
+// composite.Compositor._upsample: levels of alpha at an output pixel.
+__device__ inline int upsampled(const Composite &a, int x, int y) {
+    const int wide = REFINED * a.w, tall = REFINED * a.h;
+    const Tap tx = tap(x, a.scale_x, wide, true), ty = tap(y, a.scale_y, tall, false);
+    const u8 *near_row = a.levels + (size_t)ty.near * wide;
+    const u8 *far_row = a.levels + (size_t)ty.far * wide;
+    return fixed_bilinear(
+        tx, ty, near_row[tx.near], near_row[tx.far], far_row[tx.near], far_row[tx.far]
+    );
+}
+
+__device__ inline float map_at(const Composite &a, const Near &n, int k) {
+    const float *m = a.maps + k;
+    return between(n, m[MAPS * n.nn], m[MAPS * n.nf], m[MAPS * n.fn], m[MAPS * n.ff]);
+}
+
+// composite.EdgeModel.refine: alpha + slope (grey here - grey at the matte's size).
+__device__ inline int refined(const Composite &a, const u8 *p, int alpha, float x, float y,
+                              const Near &low) {
+    if (!a.refine) return alpha;
+    const Near n = near(x, y, REFINED * a.w, REFINED * a.h);
+    const float there = between(
+        n, (float)grey(a.guide + 3 * n.nn), (float)grey(a.guide + 3 * n.nf),
+        (float)grey(a.guide + 3 * n.fn), (float)grey(a.guide + 3 * n.ff)
+    );
+    const float here = 0.114f * p[0] + 0.587f * p[1] + 0.299f * p[2];
+    return (int)within(rintf((float)alpha + map_at(a, low, 3) * (here - there)), 0, SOLID);
+}
+
+// The background's light on the person's rim, where `colour` is the person's.
+__device__ inline float wrapped(const Composite &a, const Near &low, int c, float colour) {
+    const u8 *m = a.glow + c;
+    const float light = between(
+        low, (float)m[3 * low.nn], (float)m[3 * low.nf], (float)m[3 * low.fn], (float)m[3 * low.ff]
+    );
+    return colour + a.wrap * map_at(a, low, 4) * (light - colour);
+}
+
+// One output pixel: `mixed` (B, G, R) to the nearest level below, +0.5 included.
+__device__ inline void pixel(const Composite &a, int x, int y, float *mixed) {
+    const size_t at = (size_t)y * a.width + x;
+    const u8 *p = a.frame + 3 * at, *b = a.back + 3 * at;
+    int alpha = a.state->fault ? 0 : upsampled(a, x, y);
+    const bool soft = alpha > 0 && alpha < SOLID;
+    const float mx = (x + 0.5f) * a.matte_x, my = (y + 0.5f) * a.matte_y;
+    const Near low = near(mx * (1.0f / REFINED), my * (1.0f / REFINED), a.w, a.h);
+    if (soft) alpha = refined(a, p, alpha, mx, my, low);
+    const float weight = (float)alpha / SOLID;
+    for (int c = 0; c < 3; c++) {
+        float colour = 0;
+        if (alpha) colour = soft ? within(p[c] + map_at(a, low, c), 0, SOLID) : p[c];
+        if (a.front) a.front[3 * at + c] = (u8)(alpha ? colour + 0.5f : 0);
+        if (alpha && a.wrap > 0) colour = wrapped(a, low, c, colour);
+        mixed[c] = floorf((colour - b[c]) * weight + b[c] + 0.5f);
+    }
+    a.alpha[at] = (u8)alpha;
+}
+
+// BT.601, video range, from (B, G, R).
+__device__ inline u8 luma(const float *p) {
+    return (u8)rintf(16 + (25.064f * p[0] + 129.057f * p[1] + 65.738f * p[2]) / 256);
+}
+__device__ inline u8 chroma_blue(const float *p) {
+    return (u8)rintf(128 + (112.439f * p[0] - 74.494f * p[1] - 37.945f * p[2]) / 256);
+}
+__device__ inline u8 chroma_red(const float *p) {
+    return (u8)rintf(128 + (112.439f * p[2] - 94.154f * p[1] - 18.285f * p[0]) / 256);
+}
+
+__device__ inline void write_chroma(const Composite &a, int x, int y, const float *mean) {
+    const size_t plane = (size_t)a.width * a.height;
+    u8 *chroma = a.out + plane;
+    if (a.format == 1) {
+        const size_t at = (size_t)y * (a.width / 2) + x;
+        chroma[at] = chroma_blue(mean);
+        chroma[plane / 4 + at] = chroma_red(mean);
+    } else {
+        const size_t at = (size_t)y * a.width + 2 * x;
+        chroma[at] = chroma_blue(mean);
+        chroma[at + 1] = chroma_red(mean);
+    }
+}
+
+// composite.Compositor; one thread to 2x2 output pixels, which share their chroma.
+KERNEL(composite, Composite) {
+    const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
+    if (2 * x >= a.width || 2 * y >= a.height) return;
+    if (x == 0 && y == 0) *a.fault = a.state->fault;
+    float mean[3] = {0, 0, 0};
+#pragma unroll 1
+    for (int k = 0; k < 4; k++) {
+        const int column = 2 * x + k % 2, row = 2 * y + k / 2;
+        if (column >= a.width || row >= a.height) continue;
+        float mixed[3];
+        pixel(a, column, row, mixed);
+        const size_t at = (size_t)row * a.width + column;
+        for (int c = 0; c < 3; c++) {
+            mean[c] += mixed[c] * 0.25f;
+            if (!a.format) a.out[3 * at + c] = (u8)mixed[c];
+        }
+        if (a.format) a.out[at] = luma(mixed);
+    }
+    if (a.format) write_chroma(a, x, y, mean);
+}

@@ -1,0 +1,122 @@
+"""Two frames in flight: each has a lane of its own, and the networks take turns."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from ..types import Picture, Shape
+from .cuda import Array, Buffer, Cuda, Event, Memory, Pointer
+from .kernels import STATE_WORDS
+
+
+class Lane:
+    """One frame's stream and the memory that is its alone, here and on the GPU.
+
+    Upload and download of one lane overlap with the other lane's kernels.
+    """
+
+    def __init__(self, cuda: Cuda) -> None:
+        self.cuda = cuda
+        self.stream = cuda.stream()
+        self.done = cuda.event()  # the shared buffers are free for the next frame
+        self.state = cuda.pinned((STATE_WORDS,), np.uint32)
+        self.fault = cuda.pinned((1,), np.uint32)  # of the frame whose composite has come back
+        self.timed = False
+        self._memory = Memory(cuda)
+        self._host: dict[str, Array] = {}
+        self._device: dict[str, Buffer] = {}
+        self._marks: list[tuple[str, Event]] = []
+
+    def host(self, name: str, shape: Shape, dtype: DTypeLike = np.uint8) -> Array:
+        """The lane's pinned array of that name; a new one where the shape is new."""
+        array = self._host.get(name)
+        if array is None or array.shape != shape or array.dtype != dtype:
+            array = self._host[name] = self.cuda.pinned(shape, dtype)
+        return array
+
+    def device(self, name: str, shape: Shape, dtype: DTypeLike = np.uint8) -> Buffer:
+        """The lane's GPU array of that name; a new one where the shape is new."""
+        buffer = self._device.get(name)
+        if buffer is None or buffer.shape != tuple(shape):
+            buffer = self._device[name] = self._memory.array(shape, dtype)
+        return buffer
+
+    def upload(self, name: str, array: Array, pointer: Pointer) -> None:
+        """Through the lane's own pinned memory, unless `array` is that memory.
+
+        A source that decodes straight into `host("frame", ...)` saves the copy.
+        """
+        staged = self.host(name, array.shape, array.dtype)
+        if array is not staged:
+            np.copyto(staged, array)
+        self.cuda.upload(pointer, staged, self.stream)
+
+    def load(self, picture: Picture) -> Buffer:
+        """Takes the next frame in, once this lane's last one has left."""
+        self.cuda.synchronize(self.stream)
+        self._marks.clear()
+        self.mark("start")
+        frame = self.device("frame", picture.shape)
+        self.upload("frame", picture, frame.pointer)
+        self.mark("upload")
+        return frame
+
+    def mark(self, stage: str) -> None:
+        """The end of a stage on the GPU's own clock, where that was asked for."""
+        if self.timed:
+            event = self.cuda.event()
+            self.cuda.record(event, self.stream)
+            self._marks.append((stage, event))
+
+    def stage_ms(self) -> dict[str, float]:
+        """Milliseconds of each marked stage of the last frame; the stream must be done."""
+        spans: dict[str, float] = {}
+        for (_, first), (stage, second) in pairwise(self._marks):
+            spans[stage] = spans.get(stage, 0.0) + self.cuda.elapsed(first, second)
+        return spans
+
+    def close(self) -> None:
+        self.cuda.synchronize(self.stream)
+        self._device.clear()
+        self._memory.close()
+
+
+class Lanes:
+    """The lanes in turn, and the order of what they share."""
+
+    def __init__(self, cuda: Cuda, count: int = 2) -> None:
+        self.cuda = cuda
+        self.all = [Lane(cuda) for _ in range(count)]
+        self._turn = 0
+        self._last: Lane | None = None
+
+    def next(self) -> Lane:
+        lane = self.all[self._turn % len(self.all)]
+        self._turn += 1
+        return lane
+
+    def enter(self, lane: Lane) -> None:
+        """From here on `lane` uses what all share: after the frame before it, not beside it."""
+        if self._last is not None:
+            self.cuda.wait(lane.stream, self._last.done)
+        self._last = lane
+
+    def synchronize(self) -> None:
+        for lane in self.all:
+            self.cuda.synchronize(lane.stream)
+
+    def close(self) -> None:
+        for lane in self.all:
+            lane.close()
+
+
+def read(lane: Lane, buffer: Buffer) -> np.ndarray[Any, Any]:
+    """A new host array with a GPU array's content; waits for it."""
+    staged = lane.host(f"read {buffer.shape} {buffer.dtype}", buffer.shape, buffer.dtype)
+    lane.cuda.download(staged, buffer.pointer, lane.stream)
+    lane.cuda.synchronize(lane.stream)
+    return staged.copy()

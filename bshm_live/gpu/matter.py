@@ -1,0 +1,210 @@
+"""The three networks on GPU memory: picture in, matte out, and nothing copied between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..errors import EngineError
+from ..guard import check
+from ..preprocess import colour_image, hint_tensor
+from ..types import Alpha, Matte, Picture, Shape
+from .cuda import Array, Buffer, Cuda, DeviceEngine, Memory
+from .kernels import FAULT_WORD, MOST_HALVED, STATE_WORDS, Check, Prepare, Turn, launch, ratio
+from .lane import Lane, Lanes, read
+
+Clock = Callable[[str], None]
+FAULT_TEXT = "the networks gave a matte that cannot be one: run engines verify"
+
+
+class DeviceHint(Protocol):
+    """Fills MPN's hint on the GPU, once the low picture lies there."""
+
+    def write(self, low: Buffer, hint: Buffer, state: Buffer, lane: Lane) -> None: ...
+
+
+class DeviceMatte(Matte):
+    """A matte that lies on the GPU; a field is fetched when it is first asked for.
+
+    Valid until the next frame begins. `frame` is the picture it belongs to,
+    `buffers` has the networks' results, and `levels` and `moments` once the matte
+    is steady.
+    """
+
+    lane: Lane
+    frame: Buffer
+    buffers: dict[str, Buffer]
+
+    def __init__(self, lane: Lane, frame: Buffer, buffers: Mapping[str, Buffer]) -> None:
+        for name, value in (("lane", lane), ("frame", frame), ("buffers", dict(buffers))):
+            object.__setattr__(self, name, value)
+
+    def __getattr__(self, name: str) -> Array:
+        if name not in ("alpha", "residual", "unified", "coarse", "guide"):
+            raise AttributeError(name)
+        with self.lane.cuda.active():
+            array = read(self.lane, self.buffers[name])
+        object.__setattr__(self, name, as_field(name, array))
+        return self.__dict__[name]
+
+    def on_host(self) -> Matte:
+        """All of it, as a matte of its own."""
+        return Matte(self.alpha, self.residual, self.unified, self.coarse, self.guide)
+
+
+def as_field(name: str, array: Array) -> Array:
+    """A network's tensor as the matte's field of that name."""
+    if name == "guide":
+        return array
+    full = array.astype(np.float32, copy=False)
+    return colour_image(full) if name == "residual" else full.reshape(full.shape[-2:])
+
+
+class GpuBshm:
+    """As Bshm, on a GPU. Owns its engines, not the lanes.
+
+    The size of the pictures may change, at the price of new memory.
+    """
+
+    def __init__(self, lanes: Lanes, mpn: DeviceEngine, qun: DeviceEngine, mrn: DeviceEngine):
+        self.cuda: Cuda = lanes.cuda
+        self.lanes = lanes
+        self.mpn, self.qun, self.mrn = mpn, qun, mrn
+        self.low: Shape = mpn.inputs["image"][2:]
+        self.high: Shape = mrn.inputs["image"][2:]
+        with self.cuda.active():
+            self._memory = Memory(self.cuda)
+            self.buffers = self._allocate()
+            self._bind()
+
+    def _allocate(self) -> dict[str, Buffer]:
+        tensor = self._memory.tensor
+        buffers = {
+            "low": tensor((1, 3, *self.low)),
+            "high": tensor((1, 3, *self.high)),
+            "hint": tensor((1, 1, *self.low)),
+            "coarse": tensor((1, 1, *self.low)),
+            "unified": tensor((1, 1, *self.low)),
+            "alpha": tensor((1, 1, *self.high)),
+            "residual": tensor((1, 3, *self.low)),
+            "guide": self._memory.array((*self.high, 3), np.uint8),
+            "state": self._memory.array((STATE_WORDS,), np.uint32),
+        }
+        lane = self.lanes.all[0]
+        self.cuda.clear(buffers["state"].pointer, buffers["state"].size, lane.stream)
+        self.cuda.synchronize(lane.stream)
+        return buffers
+
+    def _bind(self) -> None:
+        for engine, image in ((self.mpn, "low"), (self.qun, "low"), (self.mrn, "high")):
+            for name, shape in {**engine.inputs, **engine.outputs}.items():
+                buffer = self.buffers[image if name == "image" else name]
+                if tuple(shape) != buffer.shape:
+                    raise EngineError(f"a network's {name} is {shape}, not {buffer.shape}")
+                engine.bind(name, buffer.pointer)
+
+    def matte(
+        self,
+        picture: Picture,
+        hint: Alpha | DeviceHint | None = None,
+        clock: Clock = lambda stage: None,
+    ) -> Matte:
+        """As Bshm.matte. With a hint that lies on the GPU the matte stays there too.
+
+        Raises EngineError, also for a matte that cannot be one.
+        """
+        with self.cuda.active():
+            matte = self.begin(picture, hint, clock)
+            lane = matte.lane
+            self.cuda.download(lane.state, self.buffers["state"].pointer, lane.stream)
+            self.cuda.synchronize(lane.stream)
+            if lane.state[FAULT_WORD]:
+                raise EngineError(FAULT_TEXT)
+        if hint is not None and not isinstance(hint, np.ndarray):
+            return matte
+        full = matte.on_host()
+        check(full)
+        return full
+
+    def begin(
+        self, picture: Picture, hint: Alpha | DeviceHint | None, clock: Clock = lambda stage: None
+    ) -> DeviceMatte:
+        """Queues a frame up to its matte and returns at once; the GPU is current.
+
+        A matte that cannot be one marks the state's fault word, and its
+        composite is the background alone.
+        """
+        lane, use = self.lanes.next(), self.buffers
+        frame = lane.load(picture)
+        self.lanes.enter(lane)
+        stream = lane.stream
+        launch(self.cuda, Turn(use["state"].pointer), (1, 1), stream)
+        self._prepare(frame, lane)
+        self._hint(hint, lane)
+        mark(lane, clock, "preprocess")
+        for name, engine in (("mpn", self.mpn), ("qun", self.qun), ("mrn", self.mrn)):
+            engine.enqueue(stream)
+            mark(lane, clock, name)
+        names = ("coarse", "unified", "residual", "alpha", "state")
+        pointers = [use[name].pointer for name in names]
+        launch(self.cuda, Check(*pointers, *self._low_size()), self._low_size(), stream)
+        lane.mark("temporal")
+        self.cuda.record(lane.done, stream)
+        fields = ("alpha", "residual", "unified", "coarse", "guide", "state")
+        return DeviceMatte(lane, frame, {name: use[name] for name in fields})
+
+    def _prepare(self, frame: Buffer, lane: Lane) -> None:
+        height, width = frame.shape[:2]
+        halved = [halvings(*sides) for sides in zip(frame.shape[:2], self.high, strict=True)]
+        if max(halved) > MOST_HALVED:
+            raise EngineError(f"a picture of {width}x{height} is too large: make it smaller")
+        scales = [
+            ratio(side >> times, high)
+            for side, times, high in zip(frame.shape[:2], halved, self.high, strict=True)
+        ]
+        targets = (self.buffers[name].pointer for name in ("low", "high", "guide"))
+        arguments = Prepare(
+            frame.pointer, *targets, *scales[::-1], width, height, *self._low_size(), *halved[::-1]
+        )
+        launch(self.cuda, arguments, self._low_size(), lane.stream)
+
+    def _hint(self, hint: Alpha | DeviceHint | None, lane: Lane) -> None:
+        target = self.buffers["hint"]
+        if hint is None:
+            self.cuda.clear(target.pointer, target.size, lane.stream)
+        elif isinstance(hint, np.ndarray):
+            tensor = hint_tensor(hint, self.low).astype(target.dtype)
+            lane.upload("hint", tensor, target.pointer)
+        else:
+            hint.write(self.buffers["low"], target, self.buffers["state"], lane)
+
+    def _low_size(self) -> tuple[int, int]:
+        return self.low[1], self.low[0]
+
+    def close(self) -> None:
+        with self.cuda.active():
+            self.lanes.synchronize()
+            self._memory.close()
+        for engine in (self.mpn, self.qun, self.mrn):
+            engine.close()
+
+    def __enter__(self) -> GpuBshm:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+
+def halvings(side: int, target: int) -> int:
+    """How often preprocess.resized halves a side before its bilinear step."""
+    times = 0
+    while side >> times >= 2 * target:
+        times += 1
+    return times
+
+
+def mark(lane: Lane, clock: Clock, stage: str) -> None:
+    lane.mark(stage)
+    clock(stage)

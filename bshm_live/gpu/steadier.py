@@ -1,0 +1,84 @@
+"""Steadies the matte on the GPU; the last one and the last glance never leave it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..types import Matte, Picture
+from .cuda import Buffer, Memory
+from .kernels import GLANCE, MOMENTS, Gate, Glance, Hint, Steady, launch
+from .lane import Lane
+from .matter import DeviceMatte, GpuBshm
+
+
+class GpuSteadier:
+    """As Steadier, for the mattes of one GpuBshm; it is itself the hint that it gives.
+
+    Whether the scene was cut is seen on the low picture, and decided by the
+    kernels: nothing waits for the answer.
+    """
+
+    def __init__(self, bshm: GpuBshm, *, smooth: bool = True) -> None:
+        self.smooth, self.cut = smooth, False
+        self.cuda = bshm.cuda
+        self._low = (bshm.low[1], bshm.low[0])
+        self._has_last = False
+        with self.cuda.active():
+            self._memory = Memory(self.cuda)
+            array = self._memory.array
+            low, high = bshm.low, bshm.high
+            self._glance = array(GLANCE, np.uint8)
+            self._weight = array(low, np.float32)
+            self._low_alpha = array(low, np.float32)
+            self._last = array(high, np.float32)
+            self._levels = array(high, np.uint8)
+            self._moments = array((*low, MOMENTS), np.float32)
+
+    def hint(self, picture: Picture) -> GpuSteadier:
+        """What will write MPN's hint, once `picture` is on the GPU."""
+        return self
+
+    def write(self, low: Buffer, hint: Buffer, state: Buffer, lane: Lane) -> None:
+        """Queues the hint's kernels; zeros at the start, after a cut and after a fault."""
+        glance = Glance(low.pointer, self._glance.pointer, state.pointer, *self._low)
+        launch(self.cuda, glance, (GLANCE[2], GLANCE[1]), lane.stream)
+        pointers = (self._low_alpha.pointer, hint.pointer, state.pointer)
+        launch(self.cuda, Hint(*pointers, *self._low, self._has_last), self._low, lane.stream)
+
+    def steady(self, matte: Matte) -> DeviceMatte:
+        """The matte with its flicker taken out; still on the GPU, and this object's memory."""
+        if not isinstance(matte, DeviceMatte):
+            raise TypeError("a GpuSteadier takes the mattes of its GpuBshm")
+        with self.cuda.active():
+            return self.begin(matte)
+
+    def begin(self, matte: DeviceMatte) -> DeviceMatte:
+        """Queues the kernels; the GPU is current."""
+        lane, given = matte.lane, matte.buffers
+        leans = self._has_last and self.smooth
+        alpha, state = given["alpha"].pointer, given["state"].pointer
+        weight, last = self._weight.pointer, self._last.pointer
+        launch(self.cuda, Gate(alpha, last, weight, state, *self._low, leans), *self._on(lane))
+        kept = (self._levels, self._low_alpha, self._moments)
+        arguments = Steady(
+            *(alpha, weight, given["guide"].pointer, last),
+            *(buffer.pointer for buffer in kept),
+            *(state, *self._low, leans),
+        )
+        launch(self.cuda, arguments, *self._on(lane))
+        lane.mark("temporal")
+        self.cuda.record(lane.done, lane.stream)
+        self._has_last = True
+        steady = {"alpha": self._last, "levels": self._levels, "moments": self._moments}
+        return DeviceMatte(lane, matte.frame, {**given, **steady})
+
+    def _on(self, lane: Lane) -> tuple[tuple[int, int], int]:
+        return self._low, lane.stream
+
+    def reset(self) -> None:
+        """Forget: the next frame has nothing to do with the last."""
+        self._has_last = False
+
+    def close(self) -> None:
+        with self.cuda.active():
+            self._memory.close()
