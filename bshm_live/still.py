@@ -24,6 +24,7 @@ from .composite import SOLID, Compositor
 from .errors import BshmError, SettingsError, SinkError, SourceError
 from .settings import BackgroundSpec
 from .still_input import Names, decode, expand, read_bytes, read_still
+from .tiles import refine_tiles
 from .types import Alpha, Frame, Mask8, Matte, Picture, Size
 
 HINT_LONGEST = 256  # pixels: about the networks' low size
@@ -121,10 +122,12 @@ class Cutter:
 def matte_still(wide: Bshm, tall: Bshm, picture: Picture, *, hint: Alpha | None = None) -> Matte:
     """Matte of one BGR picture (H, W, 3), by the networks of its orientation.
 
+    Of a picture clearly larger than their size, alpha, guide and residual are larger too.
     `hint` (any size, [0, 1]) covers the picture: 1 says person. Raises EngineError.
     """
     height, width = picture.shape[:2]
-    return (tall if height > width else wide).matte(picture, hint)
+    networks = tall if height > width else wide
+    return refine_tiles(networks, picture, networks.matte(picture, hint))
 
 
 def cut_out(
