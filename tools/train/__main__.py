@@ -113,9 +113,9 @@ def train_qun(data: Store, mpn: MPN, minutes: float, work: Path) -> QUN:
         one = model(b["image"], coarse)
         two = model(b["image"], damaged(b["alpha"]))
         return {
-            "mask": mask_loss(one, b["alpha"]) + 0.5 * mask_loss(two, b["alpha"]),
-            "gradient": 10 * gradient_loss(one.sigmoid(), b["alpha"]),
-            "consistency": 0.5 * (one.sigmoid() - two.sigmoid()).abs().mean(),
+            "mask": mask_loss(one, b["alpha"]) + 0.3 * mask_loss(two, b["alpha"]),
+            "gradient": 100 * gradient_loss(one.sigmoid(), b["alpha"]),
+            "consistency": 0.2 * (one.sigmoid() - two.sigmoid()).abs().mean(),
             "identity": 0.1 * (one.sigmoid() - coarse).abs().mean(),
         }
 
@@ -166,7 +166,7 @@ def refinement_losses(mrn: MRN, b: dict[str, Tensor], mask: Tensor) -> Losses:
     return {
         "alpha": (alpha - truth).abs().mean(),
         "laplacian": 0.5 * laplacian_loss(alpha, truth),
-        "gradient": 5 * gradient_loss(*halves),
+        "gradient": 50 * gradient_loss(*halves),
         "composition": composition_loss(alpha, truth, b["foreground"]),
         "foreground": 2 * foreground_loss(residual, b["image"], b["foreground"], truth),
     }

@@ -6,12 +6,15 @@ from torch import Tensor, nn
 
 from .layers import Conv, Merge, cat, enlarge, stack
 
+SURE = 0.01  # nearer to 0 and 1 a coarse mask counts as this sure, so that it can be mended
+
 
 class QUN(nn.Module):
     """(N, 3, h, w) RGB and (N, 1, h, w) coarse mask to (N, 1, h, w) logits.
 
     Closes holes, takes off what sticks to the person, moves a shifted outline
-    onto the edge; still coarser than the picture by two.
+    onto the edge; still coarser than the picture by two. What it computes is
+    added to the coarse mask's own logits: at first it changes nothing.
     """
 
     def __init__(self) -> None:
@@ -24,6 +27,8 @@ class QUN(nn.Module):
         self.up4 = Merge(32, 24, 24)
         self.up2 = Merge(24, 16, 16)
         self.head = nn.Conv2d(16, 1, 3, padding=1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
 
     def forward(self, image: Tensor, coarse: Tensor) -> Tensor:
         s2 = self.s2(cat(image, coarse))
@@ -31,4 +36,5 @@ class QUN(nn.Module):
         s8 = self.s8(s4)
         s16 = self.s16(s8)
         u2 = self.up2(self.up4(self.up8(s16, s8), s4), s2)
-        return enlarge(self.head(u2), 2)
+        given = coarse.clamp(SURE, 1 - SURE)
+        return enlarge(self.head(u2), 2) + (given / (1 - given)).log()
