@@ -354,8 +354,9 @@ def test_sudo_is_refused(home: dict[str, str]) -> None:
 
 
 def test_what_it_writes_and_where_its_files_lie_is_let_through(
-    home: dict[str, str], tmp_path: Path
+    home: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(service, "program", lambda: ("/usr/bin/bshm-live",))
     folders = {"BSHM_ENGINES": "/opt/nets", "BSHM_CACHE": "/srv/cache", "BSHM_OTHER": "x"}
     install(["--sink=/home/anna/talk.mkv", "--bg=blur"], Systemd().system(), {**home, **folders})
     text = unit_path(home).read_text("utf-8")
