@@ -94,3 +94,11 @@ def test_a_missing_runtime_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("bshm_live.runtimes.find_spec", lambda module: None)
     with pytest.raises(EngineError, match="pip install"):
         get_runtime("openvino")
+
+
+def test_openvino_cannot_report_its_use() -> None:
+    pytest.importorskip("openvino")
+    from bshm_live.runtimes import openvino  # noqa: F401
+
+    with pytest.raises(ImportError):
+        __import__("openvino_telemetry")

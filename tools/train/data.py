@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tools.evaluate.foreground import blur_fusion
+
 from .augment import degrade, light
 
 U8 = NDArray[np.uint8]
@@ -52,19 +54,9 @@ def read_rgb(path: Path) -> U8:
 
 
 def foreground_of(image: U8, alpha: U8) -> U8:
-    """Blur fusion (Forte, ICIP 2021), radius 90 and then 6."""
-    picture = image.astype(np.float32) / 255
-    a = alpha.astype(np.float32)[..., None] / 255
-    front, back = picture, picture
-    for radius in (90, 6):
-        size = (radius, radius)
-        soft = cv2.blur(a, size)[..., None]
-        front_mean = cv2.blur(front * a, size) / (soft + 1e-5)
-        back_mean = cv2.blur(back * (1 - a), size) / (1 - soft + 1e-5)
-        front = front_mean + a * (picture - a * front_mean - (1 - a) * back_mean)
-        front, back = np.clip(front, 0, 1), back_mean
-    solid = a > 0.98
-    return np.where(solid, image, (front * 255 + 0.5).astype(np.uint8)).astype(np.uint8)
+    """Blur fusion, and the picture itself where alpha is full."""
+    front = (blur_fusion(image, alpha) + 0.5).astype(np.uint8)
+    return np.where(alpha[..., None] > 0.98 * 255, image, front).astype(np.uint8)
 
 
 def load_people(data: Path, cache: Path) -> list[Person]:
