@@ -69,7 +69,8 @@ def refine_tiles(networks: Bshm, picture: Picture, first: Matte) -> Matte:
     guide = padded(resized(picture, layout.size), whole)
     alpha = padded(cv2.resize(first.alpha, layout.size), whole)
     trust = padded(cv2.resize(unsure(first.alpha), layout.size), whole)
-    fine, residual = run_tiles(networks, layout, guide, alpha, trust)
+    mask = padded(cv2.resize(first.unified, layout.size), whole)
+    fine, residual = run_tiles(networks, layout, guide, mask, trust)
     kept = np.s_[: layout.size[1], : layout.size[0]]
     coarser = cv2.resize(trust, (across, down), interpolation=cv2.INTER_AREA)
     mixed = blend(cv2.resize(first.residual, (across, down)), residual, coarser[..., None])
@@ -77,15 +78,15 @@ def refine_tiles(networks: Bshm, picture: Picture, first: Matte) -> Matte:
 
 
 def run_tiles(
-    networks: Bshm, layout: Plan, guide: Picture, alpha: Alpha, trust: Alpha
+    networks: Bshm, layout: Plan, guide: Picture, mask: Alpha, trust: Alpha
 ) -> tuple[Alpha, NDArray[np.float32]]:
     """Alpha and residual of all tiles, joined; 0 in tiles without any `trust`.
 
-    guide (H, W, 3), alpha and trust (H, W) have the size of all cells together.
+    guide (H, W, 3), unified mask and trust (H, W) have the size of all cells together.
     """
     h, w = layout.tile
     across, down = layout.cells
-    fine, residual = np.zeros_like(alpha), np.zeros((down, across, 3), np.float32)
+    fine, residual = np.zeros_like(mask), np.zeros((down, across, 3), np.float32)
     image = np.empty((1, 3, h * CELL, w * CELL), np.float32)
     columns, rows = shares(layout.columns, w, across), shares(layout.rows, h, down)
     large_columns = shares([x * CELL for x in layout.columns], w * CELL, across * CELL)
@@ -95,7 +96,7 @@ def run_tiles(
             pixels = np.s_[y * CELL : (y + h) * CELL, x * CELL : (x + w) * CELL]
             if not trust[pixels].any():
                 continue
-            tile = refine_tile(networks, guide[pixels], alpha[pixels], image)
+            tile = refine_tile(networks, guide[pixels], mask[pixels], image)
             weight = np.outer(large_rows[j][pixels[0]], large_columns[i][pixels[1]])
             fine[pixels] += weight * tile.alpha
             weight = np.outer(rows[j][y : y + h], columns[i][x : x + w])
@@ -103,13 +104,11 @@ def run_tiles(
     return fine, residual
 
 
-def refine_tile(
-    networks: Bshm, picture: Picture, alpha: Alpha, image: NDArray[np.float32]
-) -> Matte:
+def refine_tile(networks: Bshm, picture: Picture, mask: Alpha, image: NDArray[np.float32]) -> Matte:
     """MRN's word on one tile (4h, 4w), valid until its next run; `image` is memory for it."""
     h, w = networks.low
     planes(picture, image)
-    mask = np.clip(cv2.resize(alpha, (w, h), interpolation=cv2.INTER_AREA), 0, 1)
+    mask = np.clip(cv2.resize(mask, (w, h), interpolation=cv2.INTER_AREA), 0, 1)
     fine, residual = refine(networks.mrn, image, mask[None, None])
     tile = Matte(fine[0, 0], colour_image(residual), mask, mask, picture)
     check(tile)

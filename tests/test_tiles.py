@@ -30,9 +30,9 @@ def networks(mrn_function=None) -> Bshm:
     return Bshm(mpn, qun, mrn)
 
 
-def first_matte(alpha: np.ndarray) -> Matte:
-    """What a first pass might say; alpha (64, 128)."""
-    small = np.zeros(LOW, np.float32)
+def first_matte(alpha: np.ndarray, unified: np.ndarray | None = None) -> Matte:
+    """What a first pass might say; alpha (64, 128), unified (16, 32)."""
+    small = np.zeros(LOW, np.float32) if unified is None else unified
     shade = np.zeros((*LOW, 3), np.float32)
     return Matte(alpha, shade, small, small, np.zeros((*alpha.shape, 3), np.uint8))
 
@@ -122,14 +122,15 @@ def test_no_seam_and_no_gap(size: tuple[int, int]) -> None:
     assert np.array_equal(matte.guide, resized(picture, (width, height)))
 
 
-def test_the_mask_of_a_tile_is_its_part_of_the_first_alpha() -> None:
+def test_the_mask_of_a_tile_is_its_part_of_the_unified_mask() -> None:
     def from_mask(feeds: Arrays) -> Arrays:
         large = cv2.resize(feeds["unified"][0, 0], (LOW[1] * CELL, LOW[0] * CELL))
         return {"alpha": large, "residual": np.float32(0)}
 
-    slope = np.tile(np.linspace(0.1, 0.9, 128, dtype=np.float32), (64, 1))
-    matte = refine_tiles(networks(from_mask), smooth(448, 224), first_matte(slope))
-    inner = np.s_[4:-4, 4:-4]  # a mask's last half cell is flat
+    slope = np.tile(np.linspace(0.1, 0.9, LOW[1], dtype=np.float32), (LOW[0], 1))
+    doubt = np.full((64, 128), 0.5, np.float32)
+    matte = refine_tiles(networks(from_mask), smooth(448, 224), first_matte(doubt, slope))
+    inner = np.s_[16:-16, 16:-16]  # a mask's last half cell is flat
     assert np.abs(matte.alpha - cv2.resize(slope, (448, 224)))[inner].max() < 5e-3
 
 
