@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -102,3 +103,19 @@ def test_openvino_cannot_report_its_use() -> None:
 
     with pytest.raises(ImportError):
         __import__("openvino_telemetry")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the signal stack is Linux's")
+def test_a_signal_after_openvino_does_not_crash() -> None:
+    pytest.importorskip("openvino")
+    code = (
+        "import os, signal; from bshm_live.runtimes import get_runtime, load_bshm\n"
+        "bshm = load_bshm('fast', get_runtime('openvino'), 1)\n"
+        "signal.signal(signal.SIGUSR1, lambda *_: None)\n"
+        "os.kill(os.getpid(), signal.SIGUSR1)\n"
+        "bshm.close()\n"
+        "del bshm\n"
+        "os.kill(os.getpid(), signal.SIGUSR1)\n"
+    )
+    done = subprocess.run([sys.executable, "-X", "faulthandler", "-c", code], check=False)
+    assert done.returncode == 0

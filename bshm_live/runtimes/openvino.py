@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 # OpenVINO reports its use over the network where this package can be imported;
@@ -20,6 +22,26 @@ from ..types import Shape, Tensor  # noqa: E402
 PRECISION = "f32"
 
 
+class SignalStack(ctypes.Structure):
+    """stack_t of Linux's signal.h."""
+
+    _fields_ = (("sp", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+@contextmanager
+def kept_signal_stack() -> Iterator[None]:
+    """OpenVINO leaves a signal stack behind in memory that it gives back: Ctrl-C would crash."""
+    if sys.platform != "linux":
+        yield
+        return
+    libc, before = ctypes.CDLL(None), SignalStack()
+    libc.sigaltstack(None, ctypes.byref(before))
+    try:
+        yield
+    finally:
+        libc.sigaltstack(ctypes.byref(before), None)
+
+
 class OpenVinoEngine:
     """One network in OpenVINO. Returned arrays are valid until the next run."""
 
@@ -31,8 +53,9 @@ class OpenVinoEngine:
             "INFERENCE_NUM_THREADS": threads,
         }
         try:
-            network = core.read_model(str(path))
-            model = core.compile_model(network, "CPU", config)
+            with kept_signal_stack():
+                network = core.read_model(str(path))
+                model = core.compile_model(network, "CPU", config)
         except RuntimeError as error:
             line = str(error).strip().splitlines()[-1]
             raise EngineError(f"{path} is not a network that OpenVINO can load: {line}") from error
@@ -46,6 +69,8 @@ class OpenVinoEngine:
         self._request = model.create_infer_request()
 
     def run(self, feeds: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        if self._request is None:
+            raise EngineError("OpenVINO failed: the network is closed")
         try:
             self._request.infer(dict(feeds), share_inputs=True)
         except RuntimeError as error:
@@ -53,7 +78,9 @@ class OpenVinoEngine:
         return {n: self._request.get_output_tensor(i).data for i, n in enumerate(self.outputs)}
 
     def close(self) -> None:
-        """Nothing to give back: the request goes with the object."""
+        """The request, and with it the network, goes now."""
+        with kept_signal_stack():
+            self._request = None
 
 
 load = OpenVinoEngine
