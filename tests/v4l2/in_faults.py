@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import clip
 import cv2
 import kit
 import numpy as np
@@ -43,7 +44,7 @@ def note(fault: str, **figures: object) -> None:
 VIEWER = """
 import sys, time
 sys.path[:0] = {paths!r}
-import cv2, kit, numpy as np
+import clip, cv2, kit, numpy as np
 camera = cv2.VideoCapture(kit.OUT, cv2.CAP_V4L2)
 while True:
     there, image = camera.read()
@@ -51,15 +52,15 @@ while True:
         print(time.monotonic(), "nothing", 0, flush=True)
         time.sleep(0.05)
         continue
-    number = kit.number_of(image)
-    if kit.raw_pixels(image):
+    number = clip.number_of(image)
+    if clip.raw_pixels(image):
         kind = "RAW"
         cv2.imwrite("raw.png", image)
     elif number is not None:
-        xs, place = kit.places(image.shape[1::-1])[0], kit.place_of(image)
+        xs, place = clip.places(image.shape[1::-1])[0], clip.place_of(image)
         kind = "frame" if place and abs(place[0] - xs[number]) < 37 / 4 else "MISMATCH"
     else:
-        kind = "background" if np.abs(image.astype(int) - kit.GREEN).max() <= 12 else "OTHER"
+        kind = "background" if np.abs(image.astype(int) - clip.GREEN).max() <= 12 else "OTHER"
     print(time.monotonic(), kind, number, flush=True)
 """
 
@@ -169,7 +170,7 @@ def test_the_program_is_killed_and_started_again(tmp_path: Path, rounds: int) ->
         with kit.live(tmp_path) as program:
             program.ready()
             time.sleep(1)
-            assert kit.check_composites(kit.read_opencv(30), SIZE)
+            assert clip.check_composites(kit.read_opencv(30).images, SIZE)
             program.end()
     note(f"SIGKILL and a new start, {rounds} times", camera_listed_after=round(max(took), 2))
 
@@ -248,7 +249,7 @@ def test_a_real_driver_fails(tmp_path: Path, fault: str) -> None:
         if not vivid(setting):
             pytest.skip(f"this vivid has no control for {fault}")
         start = time.monotonic()
-        seen = kit.read_opencv(60)
+        seen = kit.read_opencv(60).images
         silent = time.monotonic() - start
         vivid("percentage_of_dropped_buffers=0")
         assert program.running, program.words
@@ -274,11 +275,11 @@ def test_two_programs_want_one_camera(tmp_path: Path) -> None:
 
 def test_levels_are_what_the_checks_expect() -> None:
     """The viewer would notice: a raw picture, and one with another's matte."""
-    raw = kit.picture(9, SIZE)
-    assert kit.raw_pixels(raw) > 1000
-    composite = np.where(np.abs(raw.astype(int) - kit.ROOM).max(2)[..., None] < 5, kit.GREEN, raw)
-    assert kit.check_composites([composite.astype(np.uint8)], SIZE) == [9]
+    raw = clip.picture(9, SIZE)
+    assert clip.raw_pixels(raw) > 1000
+    composite = np.where(np.abs(raw.astype(int) - clip.ROOM).max(2)[..., None] < 5, clip.GREEN, raw)
+    assert clip.check_composites([composite.astype(np.uint8)], SIZE) == [9]
     moved = composite.astype(np.uint8)
     moved[SIZE[1] * 3 // 8 :] = np.roll(moved[SIZE[1] * 3 // 8 :], 37, axis=1)
     with pytest.raises(AssertionError):
-        kit.check_composites([moved], SIZE)
+        clip.check_composites([moved], SIZE)

@@ -6,6 +6,7 @@ import os
 import time
 from pathlib import Path
 
+import clip
 import kit
 import pytest
 
@@ -25,7 +26,7 @@ def test_a_long_call(tmp_path: Path) -> None:
         most = begin
         while time.monotonic() - start < SECONDS:
             rates.append(kit.rate_of(kit.OUT, min(20.0, SECONDS / 5)))
-            kit.check_composites(kit.read_opencv(5), SIZE)
+            clip.check_composites(kit.read_opencv(5).images, SIZE)
             most = max(most, program.memory_mib())
             assert program.running, program.words
         words = program.end()
