@@ -8,6 +8,7 @@ N's place was made with another frame's matte.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import cv2
@@ -82,9 +83,13 @@ def place_of(image: np.ndarray) -> tuple[float, int] | None:
 
 def raw_pixels(image: np.ndarray) -> int:
     """Pixels of the room, which nobody may see; the soft edges of a matte are left out."""
-    room = (np.abs(image.astype(int) - ROOM).max(2) <= 30).astype(np.uint8)
-    across = image.shape[0] // 40
-    return int(cv2.erode(room, np.ones((across, across))).sum())
+    return solid_pixels(np.abs(image.astype(int) - ROOM).max(2) <= 30)
+
+
+def solid_pixels(those: np.ndarray) -> int:
+    """How many of `those` (H, W) bool have only such around them."""
+    across = those.shape[0] // 40
+    return int(cv2.erode(those.astype(np.uint8), np.ones((across, across))).sum())
 
 
 def is_background(image: np.ndarray) -> bool:
@@ -94,21 +99,30 @@ def is_background(image: np.ndarray) -> bool:
 
 def check_composites(images: Sequence[np.ndarray], size: Size) -> list[int]:
     """Every composite is of one frame and its own matte, and no room is in it. Their numbers."""
-    xs, _, radius = places(size)
     numbers = []
     for image in images:
-        assert image.shape == (size[1], size[0], 3)
-        assert raw_pixels(image) == 0
-        number = number_of(image)
-        if number is None:  # the background alone: a frame without a matte
-            assert is_background(image)
-            continue
-        place = place_of(image)
-        assert place is not None, f"frame {number} has no person"
-        assert abs(place[0] - xs[number]) < 37 / 4, (number, place, xs[number])
-        assert 0.7 < place[1] / (np.pi * radius**2) < 1.3, (number, place)
-        numbers.append(number)
-    return numbers
+        try:
+            numbers.append(checked_number(image, size))
+        except AssertionError:
+            cv2.imwrite(os.path.join(os.environ.get("GUEST_KEPT", "."), "unsound.png"), image)
+            raise
+    return [number for number in numbers if number is not None]
+
+
+def checked_number(image: np.ndarray, size: Size) -> int | None:
+    """None for the background alone: a frame without a matte."""
+    assert image.shape == (size[1], size[0], 3)
+    assert raw_pixels(image) == 0
+    number = number_of(image)
+    if number is None:
+        assert is_background(image)
+        return None
+    xs, _, radius = places(size)
+    place = place_of(image)
+    assert place is not None, f"frame {number} has no person"
+    assert abs(place[0] - xs[number]) < 37 / 4, (number, place, xs[number])
+    assert 0.7 < place[1] / (np.pi * radius**2) < 1.3, (number, place)
+    return number
 
 
 def pictures(size: Size) -> list[np.ndarray]:

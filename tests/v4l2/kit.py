@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,12 @@ import numpy as np
 from bshm_live.sink_v4l2 import Loopback
 from bshm_live.types import Shot, Size
 
+# How many times as long as on a quiet machine something may take.
+BUSY = float(os.environ.get("GUEST_BUSY") or 3)
 OUT, IN, SECOND = "/dev/video10", "/dev/video11", "/dev/video12"
 LIVE = (sys.executable, "-m", "bshm_live")
+TOY = ("--runtime", "onnxruntime", "--preset", "balanced")  # a bright disc is a person
+TRAINED = tuple((os.environ.get("GUEST_OPTIONS") or "--runtime onnxruntime").split())
 
 # Devices
 
@@ -65,6 +70,17 @@ def until(what: Callable[[], object], seconds: float = 20.0, message: str = "") 
     return time.monotonic() - start
 
 
+# Figures
+
+
+def note(fault: str, **figures: object) -> None:
+    """One row of the table of faults."""
+    line = json.dumps({"fault": fault, **figures})
+    print(line)
+    with Path(os.environ["GUEST_KEPT"], "faults.json").open("a") as file:
+        file.write(line + "\n")
+
+
 # Readers
 
 
@@ -96,7 +112,9 @@ def _read_pipe(words: list[str], size: Size, step: int) -> Seen:
     width, height = size
     buffer = np.empty((height * 3 // 2, width), np.uint8)
     found, times = [], []
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as reader:
+    # A reader that has to wait holds a buffer which the driver writes into once more.
+    pipe = {"stdout": subprocess.PIPE, "pipesize": 16 << 20}
+    with subprocess.Popen(words, **pipe, stderr=subprocess.DEVNULL) as reader:
         assert reader.stdout
         while reader.stdout.readinto(buffer.data) == buffer.nbytes:  # type: ignore[attr-defined]
             times.append(time.monotonic())
@@ -204,6 +222,7 @@ class Program:
 
 
 # Plain Python, so that it is there at once: descriptor, file, bytes a picture, frames/s.
+# Its log says when each picture came.
 FEEDER = """
 import mmap, os, sys, time
 node, bytes_each, fps = int(sys.argv[1]), int(sys.argv[3]), float(sys.argv[4])
@@ -211,6 +230,7 @@ with open(sys.argv[2], "rb") as file:
     clip = memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
 at, due = 0, time.monotonic()
 while True:
+    print(at // bytes_each, time.monotonic(), flush=True)
     os.write(node, clip[at : at + bytes_each])
     at = (at + bytes_each) % len(clip)
     due = max(due + 1 / fps, time.monotonic() - 1 / fps)
@@ -239,11 +259,18 @@ def feeding(
         yield feeder.ready(device)
 
 
-def live(folder: Path, *more: object, size: Size = (640, 360), source: str = IN) -> Program:
-    """The whole program with the toy networks, from the clip to the virtual camera."""
+def live(
+    folder: Path,
+    *more: object,
+    size: Size = (640, 360),
+    source: str = IN,
+    options: Sequence[str] = TOY,
+) -> Program:
+    """The whole program from the webcam to the virtual camera."""
     words = ("--bg", "#00b140", "--source", source, "--sink", f"vcam:{OUT}")
-    where = ("--size", f"{size[0]}x{size[1]}", "--runtime", "onnxruntime", "--preset", "balanced")
-    return Program(*LIVE, *words, *where, *more, log=folder / "live.log")
+    shape = ("--size", f"{size[0]}x{size[1]}", *options)
+    command = (*LIVE, *words, *shape, *more)
+    return Program(*command, log=folder / "live.log", toy=options == TOY)
 
 
 def shot(level: int, size: Size = (640, 360)) -> Shot:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from clip import GREEN, gray, ungray
+from clip import GREEN, gray, is_background, ungray
 
 from bshm_live.background import cover
 from bshm_live.types import Size
@@ -24,8 +24,8 @@ NAME = "clip07"
 FRAMES = 64
 BITS = 6
 ZERO, ONE = 80, 215  # grey levels of a mark
-LEFT, TOP, WIDE, HIGH = 0.44, 0.82, 0.02, 0.07  # of the first mark, in shares of the picture
-PERIOD, STEP = 16, 0.01  # the sway: to and fro in so many pictures, each a step of the width
+LEFT, TOP, WIDE, HIGH = 0.45, 0.82, 0.0167, 0.07  # of the first mark, in shares of the picture
+PERIOD, STEP = 12, 0.018  # the sway: to and fro in so many pictures, each a step of the width
 NEAR = 3  # pictures before and after one whose alphas are compared with it
 CUT_OUT = 60  # levels from the background's colour: what is person
 
@@ -35,7 +35,7 @@ def there() -> bool:
 
 
 def steps(number: int) -> int:
-    """How far a picture is moved: 0 to 8 and back."""
+    """How far a picture is moved: 0 to 6 and back."""
     return abs(number % PERIOD - PERIOD // 2)
 
 
@@ -105,3 +105,21 @@ def whose_matte(image: np.ndarray, number: int, true: Sequence[np.ndarray]) -> i
     # On the way back a picture stands where another stood: those two look alike.
     others = [near for near in around if near == number or steps(near) != steps(number)]
     return min(others, key=lambda near: int((cut ^ true[near]).sum()))
+
+
+def check(images: Sequence[np.ndarray], true: Sequence[np.ndarray]) -> int:
+    """Each is a person by its own matte, or the background alone; how many different numbers."""
+    people = [image for image in images if not is_background(image)]
+    numbers = [number_of(image) for image in people]
+    if None in numbers:
+        cv2.imwrite(
+            os.path.join(os.environ["GUEST_KEPT"], "unread.png"), people[numbers.index(None)]
+        )
+    assert None not in numbers
+    assert [whose_matte(*one, true) for one in zip(people, numbers, strict=True)] == numbers
+    for image in people:
+        room = ~person(image)
+        height, width = room.shape
+        assert room[: height // 6, : width // 10].mean() > 0.95  # the room's corners are gone
+        assert room[: height // 6, -width // 10 :].mean() > 0.95
+    return len(set(numbers))
