@@ -31,22 +31,13 @@ def fresh() -> None:
     kit.reload_loopback()
 
 
-def read_all(folder: Path, size: Size, step: int = 1) -> dict[str, kit.Seen]:
-    """What each of three readers sees, one after the other."""
-    return {
-        "v4l2-ctl": kit.read_v4l2ctl(folder, COUNT, size, step=step),
-        "ffmpeg": kit.read_ffmpeg(COUNT, size, step=step),
-        "OpenCV": kit.read_opencv(COUNT, step=step),
-    }
-
-
 @pytest.mark.parametrize("size", SIZES)
 def test_every_composite_has_its_own_matte(tmp_path: Path, size: Size) -> None:
     """Of networks that see a bright disc; a disc that jumps is told apart to a picture."""
     with kit.feeding(tmp_path, size), kit.live(tmp_path, "--stats", size=size) as program:
         program.ready().says("virtual camera")
         time.sleep(1)
-        all_seen = read_all(tmp_path, size)
+        all_seen = kit.read_all(tmp_path, COUNT, size)
         words = program.end()
     print(f"{size[0]}x{size[1]}\n{words}")
     for reader, seen in all_seen.items():
@@ -69,7 +60,7 @@ def test_a_real_clip(tmp_path: Path, size: Size) -> None:
     with feeder, program:
         program.ready().says("virtual camera", 60)
         time.sleep(2)
-        all_seen = read_all(tmp_path, size, step)
+        all_seen = kit.read_all(tmp_path, COUNT, size, step)
         whole = kit.read_opencv(3).images[-1]
         print(f"{size[0]}x{size[1]}\n{program.end()}")
     alphas = portrait.alphas(size, step)

@@ -142,6 +142,15 @@ def read_opencv(count: int, device: str = OUT, step: int = 1) -> Seen:
     return Seen(found, rate(times))
 
 
+def read_all(folder: Path, count: int, size: Size, step: int = 1) -> dict[str, Seen]:
+    """What each of three readers sees, one after the other."""
+    return {
+        "v4l2-ctl": read_v4l2ctl(folder, count, size, step=step),
+        "ffmpeg": read_ffmpeg(count, size, step=step),
+        "OpenCV": read_opencv(count, step=step),
+    }
+
+
 def rate(times: list[float]) -> float:
     """Pictures a second; those that waited in the device when the reader came are left out."""
     kept = times[2:]
