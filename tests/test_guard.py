@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import av
+import cv2
 import numpy as np
 import pytest
 from conftest import ArraySource, FakeEngine, ListSink, portrait
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bshm_live import sink_vcam
+from bshm_live import sink, sink_vcam
 from bshm_live.background import Fixed, plain
 from bshm_live.bshm import Bshm
 from bshm_live.composite import Compositor
@@ -29,7 +34,7 @@ from bshm_live.guard import (
     check,
 )
 from bshm_live.pipeline import Pipeline
-from bshm_live.sink import VideoWriter, VirtualCamera
+from bshm_live.sink import VideoWriter, VirtualCamera, Window
 from bshm_live.types import Frame, Matte, Picture, Shot
 
 LOW, HIGH = (16, 32), (64, 128)
@@ -64,8 +69,13 @@ def networks() -> list[FakeEngine]:
     ]
 
 
+clock = [0.0]  # seconds, of the guard
+
+
 def spoilt(array: np.ndarray, fault: str) -> np.ndarray:
     """A result as it must not be."""
+    if fault == "late":
+        clock[0] += 2 * LATE_S
     if fault == "engine error":
         raise EngineError("told to fail")
     if fault == "bug":
@@ -80,11 +90,24 @@ def spoilt(array: np.ndarray, fault: str) -> np.ndarray:
         one = 77
     array[...] = {"ones": 1 if array.dtype == np.float32 else 255, "zeros": 0}.get(fault, array)
     if one is not None:
-        array[..., 5, 5] = one
+        where = np.s_[5, 5] if array.shape[-1:] == (3,) else np.s_[..., 5, 5]  # a picture: a pixel
+        array[where] = one
     return array
 
 
-FAULTS = ["engine error", "bug", "nan", "inf", "high", "low", "ones", "zeros", "shape", "jump"]
+FAULTS = [
+    "engine error",
+    "bug",
+    "late",
+    "nan",
+    "inf",
+    "high",
+    "low",
+    "ones",
+    "zeros",
+    "shape",
+    "jump",
+]
 STAGES = [
     "source",
     "preprocess",
@@ -166,6 +189,7 @@ def run(
     source = SpoiltSource(fault if stage == "source" else None, when)
     cover = card(SIZE) if card_too else None
     pipeline = Pipeline(Bshm(*networks()), Fixed(plain(BACKDROP, SIZE)), SIZE, card=cover)
+    pipeline.guard._now = lambda: clock[0]
     spoil(pipeline, stage, fault, lambda: source.now in when)
     try:
         pipeline.run(source, sinks)
@@ -202,32 +226,39 @@ def test_no_stage_that_fails_lets_a_raw_pixel_out(stage: str, fault: str) -> Non
         assert all(shot.covered for shot in sink.shots[-2:])  # it goes on
     else:
         assert len(sink.shots) == 4  # all before the fault, none behind it
-    if fault == "engine error" and stage in ("mpn", "qun", "mrn", "preprocess", "steadier"):
+    withheld = ("mpn", "qun", "mrn", "preprocess", "steadier")
+    if fault in ("engine error", "late") and stage in withheld:
         assert [shot.index for shot in sink.shots if not shot.covered] == [4, 5]
     if fault == "bug":
         assert isinstance(ended, RuntimeError)
 
 
-@settings(max_examples=60, deadline=None)
-@given(
+stages_fail = given(
     st.sampled_from(STAGES),
     st.sampled_from(FAULTS),
     st.sets(st.integers(0, FRAMES - 1), min_size=1),
     st.booleans(),
 )
+
+
+def times_of(fault: str, when: set[int]) -> set[int]:
+    """A jump that lasts is believed in the end, and so is one at the start."""
+    first = max(2, min(when))
+    return {first, first + 1} if fault == "jump" else when
+
+
+@settings(max_examples=60, deadline=None)
+@stages_fail
 def test_whenever_a_stage_fails_no_raw_pixel_gets_out(
     stage: str, fault: str, when: set[int], card_too: bool
 ) -> None:
-    if fault == "jump":  # is believed in the end, and at the start
-        first = max(2, min(when))
-        when = {first, first + 1}
     sink = ListSink(needs_foreground=True)
-    run(stage, fault, when, [sink], card_too)
+    run(stage, fault, times_of(fault, when), [sink], card_too)
     assert_nothing_raw(sink.shots, stage == "background")
 
 
 class Screen:
-    """A virtual camera's device that keeps what it is shown."""
+    """A virtual camera's device, or a window, that keeps what it is shown."""
 
     device = "/dev/video10"
 
@@ -242,30 +273,71 @@ class Screen:
     def close(self) -> None: ...
 
 
-@pytest.mark.parametrize("fault", ["engine error", "nan", "ones", "jump"])
-def test_no_raw_pixel_reaches_a_device_or_a_file(
-    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@contextmanager
+def screens() -> Iterator[tuple[Screen, Screen]]:
+    """What a virtual camera and a window show, while both are in memory."""
+    device, window = Screen(), Screen()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QT_LOGGING_RULES", "")
+        patch.setattr(sink_vcam, "_open", lambda *_: device)
+        patch.setattr(sink, "_check_screen", lambda: None)
+        patch.setattr(cv2, "namedWindow", lambda *_: None)
+        patch.setattr(cv2, "imshow", lambda _, picture: window.show(picture))
+        patch.setattr(cv2, "waitKey", lambda _: -1)
+        patch.setattr(cv2, "getWindowProperty", lambda *_: 1.0)
+        patch.setattr(cv2, "destroyWindow", lambda _: None)
+        yield device, window
+
+
+LAYERS = {"composite": "mp4", "foreground": "mp4", "alpha": "mkv"}
+
+
+@settings(max_examples=25, deadline=None)
+@stages_fail
+@example("compositor", "late", {3}, False)
+@example("mrn", "ones", {3}, True)
+@example("steadier", "jump", {3}, False)
+@example("mpn", "nan", {0, 3}, False)
+def test_whenever_a_stage_fails_no_sink_shows_a_raw_pixel(
+    stage: str, fault: str, when: set[int], card_too: bool
 ) -> None:
-    screen = Screen()
-    monkeypatch.setattr(sink_vcam, "_open", lambda *_: screen)
-    layers = {"composite": "mp4", "foreground": "mp4", "alpha": "mkv"}
-    files = {layer: tmp_path / f"{layer}.{suffix}" for layer, suffix in layers.items()}
-    sinks = [VideoWriter(path, SIZE, 25, layer) for layer, path in files.items()]  # type: ignore[arg-type]
-    camera = VirtualCamera(None, SIZE, 240, placeholder=plain(BACKDROP, SIZE))
-    assert run("mrn", fault, {3, 4}, [*sinks, camera]) is None
-    for sink in (*sinks, camera):
-        sink.close()
-    assert screen.pictures
-    assert not any(show(picture).any() for picture in screen.pictures)
-    for layer, path in files.items():
-        with av.open(str(path)) as container:
-            pictures = [f.to_ndarray(format="bgr24") for f in container.decode(video=0)]
-        assert len(pictures) == FRAMES
-        if layer == "alpha":
-            assert all((picture[OUTSIDE] == 0).all() for picture in pictures)
-            assert [not picture.any() for picture in pictures] == [i in (3, 4) for i in range(9)]
-        else:
-            assert not any(show(picture).any() for picture in pictures)
+    """A virtual camera, a window and files: what their readers get is looked at."""
+    with TemporaryDirectory() as folder, screens() as (device, window):
+        files = {layer: Path(folder, f"{layer}.{end}") for layer, end in LAYERS.items()}
+        sinks = [VideoWriter(path, SIZE, 25, layer) for layer, path in files.items()]  # type: ignore[arg-type]
+        idle = plain(BACKDROP, SIZE)
+        sinks += [VirtualCamera(None, SIZE, 240, placeholder=idle), Window()]
+        run(stage, fault, times_of(fault, when), sinks, card_too)
+        for one in sinks:
+            one.close()
+        seen = {layer: decoded(path) for layer, path in files.items() if path.is_file()}
+    assert device.pictures
+    seen.update(device=device.pictures, window=window.pictures)
+    for picture in itertools.chain(*seen.values()):
+        assert not show(picture).any()
+    assert not any(picture[OUTSIDE].any() for picture in seen.get("alpha", []))
+
+
+def decoded(path: Path) -> list[Picture]:
+    with av.open(str(path)) as container:
+        return [f.to_ndarray(format="bgr24") for f in container.decode(video=0)]
+
+
+def test_what_sinks_show_would_be_noticed() -> None:
+    """Without a fault the person is in all of them, and a raw frame would be seen in all."""
+    with TemporaryDirectory() as folder, screens() as (device, window):
+        path = Path(folder, "composite.mp4")
+        sinks = [VideoWriter(path, SIZE, 25), VirtualCamera(None, SIZE, 240), Window()]
+        frame = plain(MARKER, SIZE)
+        for index in range(3):
+            leak = Shot(frame, np.full(SIZE[::-1], 255, np.uint8), frame, index, index / 25, True)
+            for one in sinks:
+                one.send(leak)
+            time.sleep(0.02)  # the camera shows at its own pace
+        for one in sinks:
+            one.close()
+        shown = [decoded(path), device.pictures, window.pictures]
+    assert all(any(show(picture).any() for picture in pictures) for pictures in shown)
 
 
 def matte(alpha: np.ndarray | float) -> Matte:

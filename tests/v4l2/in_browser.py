@@ -158,7 +158,7 @@ def evaluate(browser: Chromium, session: str, expression: str) -> Any:
 
 
 def test_a_browser_lists_and_plays_it(tmp_path: Path) -> None:
-    kit.reload_loopback()
+    kit.reload_loopback(kit.PATIENT)
     with kit.feeding(tmp_path), kit.live(tmp_path) as program:
         program.ready().says("virtual camera")
         time.sleep(1)

@@ -24,7 +24,7 @@ SIZE = (640, 360)
 
 @pytest.fixture(autouse=True)
 def fresh() -> None:
-    kit.reload_loopback()
+    kit.reload_loopback(kit.PATIENT)
 
 
 def test_the_source_ends_and_comes_back(tmp_path: Path) -> None:
@@ -225,8 +225,8 @@ def test_levels_are_what_the_checks_expect() -> None:
     raw = clip.picture(9, SIZE)
     assert clip.raw_pixels(raw) > 1000
     composite = np.where(np.abs(raw.astype(int) - clip.ROOM).max(2)[..., None] < 5, clip.GREEN, raw)
-    assert clip.check_composites([composite.astype(np.uint8)], SIZE) == [9]
+    assert clip.checked_number(composite.astype(np.uint8), SIZE) == 9
     moved = composite.astype(np.uint8)
     moved[SIZE[1] * 3 // 8 :] = np.roll(moved[SIZE[1] * 3 // 8 :], 37, axis=1)
     with pytest.raises(AssertionError):
-        clip.check_composites([moved], SIZE)
+        clip.checked_number(moved, SIZE)

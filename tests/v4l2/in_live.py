@@ -28,7 +28,7 @@ COUNT = 90
 
 @pytest.fixture(autouse=True)
 def fresh() -> None:
-    kit.reload_loopback()
+    kit.reload_loopback(kit.PATIENT)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -23,6 +23,7 @@ from bshm_live.types import Shot, Size
 
 # How many times as long as on a quiet machine something may take.
 BUSY = float(os.environ.get("GUEST_BUSY") or 3)
+PATIENT = 4  # the most that OpenCV takes
 OUT, IN, SECOND = "/dev/video10", "/dev/video11", "/dev/video12"
 LIVE = (sys.executable, "-m", "bshm_live")
 TOY = ("--runtime", "onnxruntime", "--preset", "balanced")  # a bright disc is a person
@@ -31,18 +32,25 @@ TRAINED = tuple((os.environ.get("GUEST_OPTIONS") or "--runtime onnxruntime").spl
 # Devices
 
 
-def reload_loopback() -> None:
+def reload_loopback(buffers: int = 2) -> None:
     """A fresh module: no test sees what another left."""
     module = os.environ["GUEST_LOOPBACK"]
     end = time.monotonic() + 5
     while subprocess.run(["rmmod", "v4l2loopback"], capture_output=True, check=False).returncode:
         assert time.monotonic() < end, "somebody still holds a virtual camera"
         time.sleep(0.05)
-    insert_loopback(module)
+    insert_loopback(module, buffers)
 
 
-def insert_loopback(module: str | None = None) -> None:
+def insert_loopback(module: str | None = None, buffers: int = 2) -> None:
+    """With two buffers, as setup has it; or with PATIENT, where pictures are told apart.
+
+    The driver writes into a buffer that a reader still holds. Whoever is late by as
+    many pictures as there are buffers sees parts of two, and on the guest's one
+    core readers are late.
+    """
     words = ["video_nr=10,11,12", "card_label=bshm-live,clip,second", "exclusive_caps=1,1,1"]
+    words.append(f"max_buffers={buffers}")
     subprocess.run(["insmod", module or os.environ["GUEST_LOOPBACK"], *words], check=True)
 
 

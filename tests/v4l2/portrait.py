@@ -109,21 +109,30 @@ def whose_matte(image: np.ndarray, number: int, true: Sequence[np.ndarray]) -> i
 
 def check(images: Sequence[np.ndarray], true: Sequence[np.ndarray]) -> int:
     """Each is a person by its own matte, or the background alone; how many different numbers."""
-    numbers = set()
+    found = faults(images, true)
+    assert not found, found
+    return len({number_of(image) for image in images} - {None})
+
+
+def faults(images: Sequence[np.ndarray], true: Sequence[np.ndarray]) -> list[str]:
+    """What is wrong with pictures that are no background alone; those are kept."""
+    found = []
     for image in images:
-        if not is_background(image):
-            number, fault = number_of(image), ""
-            if number is None:
-                fault = "no number"
-            elif (other := whose_matte(image, number, true)) != number:
-                fault = f"the matte of {other} on {number}"
-            elif min(corners(image)) <= 0.95:
-                fault = f"room in a corner: {corners(image)}"
-            if fault:
-                cv2.imwrite(os.path.join(os.environ["GUEST_KEPT"], "unsound.png"), image)
-            assert not fault, fault
-            numbers.add(number)
-    return len(numbers)
+        if not is_background(image) and (fault := _fault(image, true)):
+            found.append(fault)
+            name = "".join(sign if sign.isalnum() else "-" for sign in fault)
+            cv2.imwrite(os.path.join(os.environ["GUEST_KEPT"], f"fault-{name}.png"), image)
+    return found
+
+
+def _fault(image: np.ndarray, true: Sequence[np.ndarray]) -> str:
+    number = number_of(image)
+    if number is None:
+        return "no number"
+    other = whose_matte(image, number, true)
+    if other != number:
+        return f"the matte of {other} on {number}"
+    return "" if min(corners(image)) > 0.95 else f"room in a corner of {number}"
 
 
 def corners(image: np.ndarray) -> tuple[float, float]:
