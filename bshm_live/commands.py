@@ -224,6 +224,9 @@ def _settings(args: argparse.Namespace) -> Settings:
         sinks.append("window")
     if args.fps is not None and not 1 <= args.fps <= 240:
         raise SettingsError(f"--fps {args.fps:g}: must be between 1 and 240; try 30")
+    for sink in sinks:
+        if sinks.count(sink) > 1:
+            raise SettingsError(f"--sink {sink} is given twice; several cameras: vcam:/dev/videoN")
     if args.on_demand:
         _check_on_demand(args.source, sinks)
     return Settings(

@@ -18,9 +18,7 @@ import clip
 import cv2
 import kit
 import numpy as np
-import pytest
 
-pytestmark = pytest.mark.slow
 BROWSER = "chromium-headless-shell"
 FLAGS = [
     "--headless",

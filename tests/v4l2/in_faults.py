@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 from viewer import viewing
 
-pytestmark = pytest.mark.slow
 SIZE = (640, 360)
 
 
@@ -27,6 +26,7 @@ def fresh() -> None:
     kit.reload_loopback(kit.PATIENT)
 
 
+@pytest.mark.slow
 def test_the_source_ends_and_comes_back(tmp_path: Path) -> None:
     """Unplugged, and plugged in again; then at another size."""
     feeders = tmp_path / "1", tmp_path / "2", tmp_path / "3"
@@ -75,7 +75,7 @@ def test_the_program_is_stopped_and_continued(tmp_path: Path) -> None:
         program.end()
 
 
-@pytest.mark.parametrize("rounds", [20])
+@pytest.mark.parametrize("rounds", [1, pytest.param(20, marks=pytest.mark.slow)])
 def test_the_program_is_killed_and_started_again(tmp_path: Path, rounds: int) -> None:
     took = []
     with kit.feeding(tmp_path):
@@ -169,7 +169,10 @@ def vivid(settings: str) -> bool:
     return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
 
-@pytest.mark.parametrize("fault", VIVID_FAULTS)
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param(one, marks=[pytest.mark.slow] * (one != "disconnect")) for one in VIVID_FAULTS],
+)
 def test_a_real_driver_fails(tmp_path: Path, fault: str) -> None:
     """vivid, the kernel's webcam; of its squares, the dark ones are the room."""
     begin, end, lost = VIVID_FAULTS[fault]
@@ -192,6 +195,7 @@ def test_a_real_driver_fails(tmp_path: Path, fault: str) -> None:
         print(program.end())
 
 
+@pytest.mark.slow
 def test_another_program_has_the_camera_first(tmp_path: Path) -> None:
     """It is named, and once it has gone the same command works."""
     feed = "ffmpeg -v error -re -f lavfi -i testsrc=s=640x360 -pix_fmt yuv420p -f v4l2 " + kit.OUT
@@ -208,6 +212,7 @@ def test_another_program_has_the_camera_first(tmp_path: Path) -> None:
             program.end()
 
 
+@pytest.mark.slow
 def test_two_programs_want_one_camera(tmp_path: Path) -> None:
     """The second says who has it, and the first goes on."""
     with kit.feeding(tmp_path), kit.live(tmp_path) as program, viewing(tmp_path) as who:
