@@ -32,15 +32,17 @@ TELL_AFTER = 5
 def run_live(settings: Settings, most: int | None = None) -> None:
     """From source to sinks until the source ends, `most` frames are done or a signal comes."""
     with ExitStack() as parts:
+        interrupt_on_term(parts)
         text = str(demo_clip()) if settings.source == "demo" else settings.source
         source = open_source(text, settings.size, settings.fps, say)
         parts.callback(source.close)
         size = settings.size or source.size
-        runtime, bshm = live_networks(settings, size, source.fps, parts)
         background = open_background(settings.background, size)
         alone = card(size) if settings.on_trouble == "card" else None
         placeholder = first_picture(background, size) if alone is None else alone
+        # Before the networks: the camera is there, and again there, seconds earlier.
         sinks = open_sinks(settings, size, source.fps, placeholder, parts)
+        runtime, bshm = live_networks(settings, size, source.fps, parts)
         if settings.on_demand and isinstance(source, LiveCamera):
             rest_on_demand(source, sinks, parts)
         pipeline = Pipeline(
@@ -198,6 +200,12 @@ def rest_on_demand(camera: LiveCamera, sinks: Sequence[Sink], parts: ExitStack) 
         return
     camera.wanted = AnyOf(known)
     parts.callback(camera.wanted.close)
+
+
+def interrupt_on_term(parts: ExitStack) -> None:
+    """Until `parts` closes, SIGTERM ends like Ctrl-C: what was begun is taken away."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    parts.callback(signal.signal, signal.SIGTERM, before)
 
 
 def end_on_signal(watch: LiveWatch, source: LiveCamera | VideoFile, parts: ExitStack) -> None:

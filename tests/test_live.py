@@ -92,6 +92,27 @@ def test_on_demand_needs_a_camera_and_a_virtual_camera(
     assert says in capsys.readouterr().err
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals")
+@pytest.mark.usefixtures("toy_engines")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_networks_load_leaves_nothing(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sinks are opened before the networks, so that the camera is there at once."""
+
+    def load(*_: object) -> None:
+        assert list(tmp_path.iterdir())
+        os.kill(os.getpid(), number)
+        time.sleep(1)
+
+    monkeypatch.setattr(live, "live_networks", load)
+    before = signal.getsignal(number)
+    words = ["--bg", "#00b140", "--source", "demo", "--sink", str(tmp_path / "live.mkv")]
+    assert main(words) == 130
+    assert not list(tmp_path.iterdir())
+    assert signal.getsignal(number) is before
+
+
 def test_one_camera_cannot_be_fed_twice(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--bg", "#00b140", "--sink", "vcam", "--sink", "vcam"]) == 2
     assert "--sink vcam is given twice" in capsys.readouterr().err

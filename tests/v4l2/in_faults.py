@@ -84,11 +84,12 @@ def test_the_program_is_killed_and_started_again(tmp_path: Path, rounds: int) ->
                 start = time.monotonic()
                 program.ready()
                 took.append(time.monotonic() - start)
+                program.says("virtual camera")
                 time.sleep(0.3)
                 program.signal(signal.SIGKILL)
                 program.process.wait()
         with kit.live(tmp_path) as program:
-            program.ready()
+            program.ready().says("virtual camera")
             time.sleep(1)
             assert clip.check_composites(kit.read_opencv(30).images, SIZE)
             program.end()

@@ -96,7 +96,7 @@ def test_two_cameras_from_one_program(tmp_path: Path) -> None:
         found[device] = kit.read_opencv(40, device)
 
     with kit.feeding(tmp_path), kit.live(tmp_path, "--sink", f"vcam:{kit.SECOND}") as program:
-        program.ready().ready(kit.SECOND)
+        program.ready().ready(kit.SECOND).says("virtual camera")
         time.sleep(1)
         readers = [threading.Thread(target=read, args=(one,)) for one in (kit.OUT, kit.SECOND)]
         for reader in readers:
@@ -115,7 +115,7 @@ def test_two_cameras_from_one_program(tmp_path: Path) -> None:
 def test_the_delay_that_is_told_is_what_a_viewer_sees(tmp_path: Path) -> None:
     """From the moment when a picture reaches the webcam to the one when its composite is read."""
     with kit.feeding(tmp_path) as feeder, kit.live(tmp_path) as program:
-        program.ready()
+        program.ready().says("virtual camera")
         time.sleep(1)
         camera, seen = cv2.VideoCapture(kit.OUT, cv2.CAP_V4L2), []
         for _ in range(60):
