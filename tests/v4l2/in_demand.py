@@ -61,7 +61,7 @@ def test_waiting_costs_next_to_nothing(demand: Demand) -> None:
         shares.append((time.process_time() - before) / (time.monotonic() - start))
     print("waiting: " + ", ".join(f"{100 * share:.1f}" for share in shares) + " % of the core")
     # The guest's clock also bills what the machine gave to others: the least is nearest.
-    assert min(shares) < 0.02
+    assert min(shares) < 0.02 * kit.BUSY
 
 
 def test_a_viewer_of_another_camera_is_none_of_ours(demand: Demand, tmp_path: Path) -> None:

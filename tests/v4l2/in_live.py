@@ -23,7 +23,7 @@ from bshm_live.types import Size
 ENOUGH = float(os.environ.get("GUEST_ENOUGH") or 5)  # frames/s: this machine may be busy
 KEPT = Path(os.environ["GUEST_KEPT"])
 SIZES = [(640, 360), pytest.param((1280, 720), marks=pytest.mark.slow)]
-COUNT = 90
+COUNT = 60
 
 
 @pytest.fixture(autouse=True)
@@ -193,7 +193,7 @@ def test_on_demand(tmp_path: Path) -> None:
             f"after the viewer began, first composite {1e3 * (first - on):.0f} ms after that"
         )
         program.end()
-    assert share < 0.02
+    assert share < 0.02 * kit.BUSY
     assert (
         first - on < 0.3 * kit.BUSY + 1 / 30
     )  # the webcam's first picture comes within a frame's time

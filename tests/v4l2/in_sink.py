@@ -149,7 +149,7 @@ def test_it_rests_while_nothing_comes(open_camera) -> None:
     time.sleep(2)
     share = (time.process_time() - before) / (time.monotonic() - start)
     print(f"idle: {100 * share:.2f} % of the core")
-    assert share < 0.02
+    assert share < 0.02 * kit.BUSY
     assert 6 <= camera.repeated <= 9
 
 
@@ -295,7 +295,7 @@ def test_a_device_that_is_lost_is_opened_again(open_camera, told: list[str]) -> 
     ]
     assert "no virtual camera" in told[1]
     assert camera.dropped > 0
-    assert loop.longest < 0.1
+    assert loop.longest < 0.1 * kit.BUSY
 
 
 def unloaded() -> bool:
