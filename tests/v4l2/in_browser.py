@@ -8,7 +8,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,6 +18,10 @@ import clip
 import cv2
 import kit
 import numpy as np
+import portrait
+import pytest
+
+from bshm_live.types import Size
 
 BROWSER = "chromium-headless-shell"
 FLAGS = [
@@ -36,7 +40,7 @@ FRAMES = 60
 PAGE = """<!doctype html><style>body{margin:0}video{width:640px;height:360px}</style>
 <video id=video autoplay muted playsinline></video><script>
 const report = {};
-async function play(label, count) {
+async function play(label, count, points) {
   await navigator.mediaDevices.getUserMedia({video: true}).then(
     stream => stream.getTracks().forEach(track => track.stop()), () => {});
   const all = await navigator.mediaDevices.enumerateDevices();
@@ -54,10 +58,10 @@ async function play(label, count) {
     canvas.width = video.videoWidth; canvas.height = video.videoHeight;
     context.drawImage(video, 0, 0);
     const pixel = (x, y) => [...context.getImageData(x, y, 1, 1).data].slice(0, 3);
-    const strip = [...Array(6).keys()].map(bit => pixel((2 * bit + 1) * canvas.width / 12, 20));
+    const marks = points.map(([x, y]) => pixel(x * canvas.width, y * canvas.height));
     // The browser itself shows black until the first picture is there.
     if (!frames.length && pixel(5, canvas.height - 5).every(level => level == 0)) continue;
-    frames.push({time: performance.now(), strip, corner: pixel(5, canvas.height - 5)});
+    frames.push({time: performance.now(), marks, corner: pixel(5, canvas.height - 5)});
   }
   report.frames = frames;
   report.size = [video.videoWidth, video.videoHeight];
@@ -155,31 +159,61 @@ def evaluate(browser: Chromium, session: str, expression: str) -> Any:
     return answer["result"]["value"]
 
 
-def test_a_browser_lists_and_plays_it(tmp_path: Path) -> None:
+def play(
+    folder: Path,
+    points: Sequence[tuple[float, float]],
+    pictures: Callable[[Size], Iterable[np.ndarray]],
+    options: Sequence[str],
+    name: str,
+) -> tuple[list[dict[str, Any]], np.ndarray]:
+    """What the browser saw at `points` (shares of the picture) in FRAMES pictures; its window."""
     kit.reload_loopback(kit.PATIENT)
-    with kit.feeding(tmp_path), kit.live(tmp_path) as program:
-        program.ready().says("virtual camera")
+    feeder = kit.feeding(folder, pictures=pictures)
+    with feeder, kit.live(folder, options=options) as program:
+        program.ready().says("virtual camera", 60)
         time.sleep(1)
-        with page(tmp_path / "browser.log") as (browser, session):
-            told = json.loads(evaluate(browser, session, f"play('bshm-live', {FRAMES})"))
+        with page(folder / "browser.log") as (browser, session):
+            call = f"play('bshm-live', {FRAMES}, {json.dumps(points)})"
+            told = json.loads(evaluate(browser, session, call))
             shot = browser.ask("Page.captureScreenshot", session, format="png")
         words = program.end()
     picture = base64.b64decode(shot["data"])
-    Path(os.environ["GUEST_KEPT"], "browser.png").write_bytes(picture)
-    times = [frame["time"] for frame in told["frames"]]
-    rate = 1e3 * (len(times) - 1) / (times[-1] - times[0])
+    Path(os.environ["GUEST_KEPT"], f"{name}.png").write_bytes(picture)
+    frames = told["frames"]
+    seconds = (frames[-1]["time"] - frames[0]["time"]) / 1e3
+    rate = (len(frames) - 1) / seconds
     print(f"labels {told['labels']}, settings {told['settings']}, {rate:.1f} frames/s\n{words}")
-
     assert any(label.startswith("bshm-live") for label in told["labels"])
     assert told["size"] == [640, 360]
-    assert len(told["frames"]) == FRAMES
-    numbers = set()
-    for frame in told["frames"]:
+    assert len(frames) == FRAMES
+    for frame in frames:
         red_green_blue = np.array(frame["corner"])
         assert np.abs(red_green_blue - clip.GREEN[::-1]).max() <= 20  # the room is gone
-        levels = [sum(pixel) / 3 for pixel in frame["strip"]]
-        assert all(min(abs(one - clip.ZERO), abs(one - clip.ONE)) < 25 for one in levels)
-        numbers.add(tuple(one > (clip.ZERO + clip.ONE) / 2 for one in levels))
-    assert len(numbers) > FRAMES // 8  # it moves
-    image = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
-    assert clip.raw_pixels(image) == 0
+    return frames, cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
+
+
+def numbers(frames: list[dict[str, Any]], zero: int, one: int, off: int) -> set[tuple[bool, ...]]:
+    """The different numbers of the marks, whose grey levels are `off` at most from their own."""
+    found = set()
+    for frame in frames:
+        levels = [sum(pixel) / 3 for pixel in frame["marks"]]
+        assert all(min(abs(level - zero), abs(level - one)) < off for level in levels), levels
+        found.add(tuple(level > (zero + one) / 2 for level in levels))
+    return found
+
+
+def test_a_browser_lists_and_plays_it(tmp_path: Path) -> None:
+    points = [((2 * bit + 1) / (2 * clip.BITS), 1 / 18) for bit in range(clip.BITS)]
+    frames, window = play(tmp_path, points, clip.pictures, kit.TOY, "browser")
+    assert clip.raw_pixels(window) == 0
+    assert len(numbers(frames, clip.ZERO, clip.ONE, 25)) > FRAMES // 8  # it moves
+
+
+@pytest.mark.slow
+def test_a_browser_plays_a_person(tmp_path: Path) -> None:
+    if not portrait.there():
+        pytest.skip("there is no clip of a person here")
+    middles = portrait.middles()
+    frames, window = play(tmp_path, middles, portrait.pictures, kit.TRAINED, "browser-person")
+    assert min(portrait.corners(window)) > 0.95
+    assert len(numbers(frames, portrait.ZERO, portrait.ONE, 40)) > FRAMES // 8

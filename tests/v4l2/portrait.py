@@ -80,6 +80,11 @@ def _marks(size: Size) -> list[tuple[slice, slice]]:
     return [(rows, slice(left, left + round(WIDE * width))) for left in lefts]
 
 
+def middles() -> list[tuple[float, float]]:
+    """Of the marks, as shares of the picture."""
+    return [(LEFT + (bit + 0.5) * WIDE, TOP + HIGH / 2) for bit in range(BITS)]
+
+
 def number_of(image: np.ndarray) -> int | None:
     """The number on the chin; None where there is none."""
     code = 0

@@ -49,10 +49,11 @@ def test_quick(guest: Guest, tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.device
-def test_browser(guest: Guest, tmp_path: Path) -> None:
+@pytest.mark.parametrize("marks", ["not slow", pytest.param("slow", marks=pytest.mark.slow)])
+def test_browser(guest: Guest, tmp_path: Path, marks: str) -> None:
     if not shutil.which(BROWSER):
         pytest.skip(f"{BROWSER} is not installed")
-    run(guest, tmp_path, "browser", "not slow", 180)
+    run(guest, tmp_path, "browser", marks, 180)
 
 
 @pytest.mark.device
