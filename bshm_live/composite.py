@@ -35,6 +35,7 @@ class Compositor:
         self._composite = np.empty((height, width, 3), np.uint8)
         self._foreground = np.empty((height, width, 3), np.uint8)
         self._alpha = np.empty((height, width), np.uint8)
+        self._places = places(size)
 
     def __call__(
         self, image: Picture, matte: Matte, background: Picture, *, foreground: bool = False
@@ -54,7 +55,8 @@ class Compositor:
             cv2.copyTo(image, solid, self._foreground)
         model = EdgeModel(matte, self.size)
         for start in range(0, len(soft), CHUNK):
-            self._blend(soft[start : start + CHUNK], image, background, model, foreground)
+            at = whole_rows(soft[start : start + CHUNK])
+            self._blend(at, image, background, model, foreground)
         return self._composite, self._alpha, self._foreground if foreground else None
 
     def covered(self, background: Picture) -> Layers:
@@ -80,10 +82,12 @@ class Compositor:
     ) -> None:
         """The soft pixels `at` (flat indices) of every buffer."""
         colour = image.reshape(-1, 3).take(at, 0)
-        alpha, front = model.refine(at, colour, self._alpha.ravel().take(at))
+        where = self._places.take(at).view(np.uint16).reshape(-1, 2)
+        alpha, front = model.refine(where, colour, self._alpha.ravel().take(at))
         back = background.reshape(-1, 3).take(at, 0)
-        weight = (alpha / np.float32(SOLID))[:, None]
-        mixed = (front - back) * weight
+        weight = three(alpha / np.float32(SOLID))
+        mixed = front - back
+        mixed *= weight
         mixed += back
         mixed += np.float32(0.5)  # to the nearest level: the cast cuts off
         self._alpha.reshape(-1)[at] = alpha
@@ -91,6 +95,25 @@ class Compositor:
         if foreground:
             front = (front + np.float32(0.5)) * (weight > 0)
             scatter(self._foreground, at, front.astype(np.uint8))
+
+
+def places(size: Size) -> NDArray[np.uint32]:
+    """Of each pixel its x and y, two uint16 as one item: (H * W,)."""
+    width, height = size
+    pairs = np.empty((height, width, 2), np.uint16)
+    pairs[..., 0] = np.arange(width)
+    pairs[..., 1] = np.arange(height)[:, None]
+    return pairs.view(np.uint32).reshape(-1)
+
+
+def whole_rows(at: NDArray[np.intp]) -> NDArray[np.intp]:
+    """As many as fill rows of REMAP_ROW: the last one is done again and again."""
+    return np.pad(at, (0, -len(at) % REMAP_ROW), mode="edge")
+
+
+def three(x: NDArray[np.generic]) -> NDArray[np.float32]:
+    """(N,) to (N, 3), each value three times; arrays of one shape are computed faster."""
+    return cv2.cvtColor(x.reshape(-1, REMAP_ROW), cv2.COLOR_GRAY2BGR).reshape(-1, 3)
 
 
 def scatter(picture: Picture, at: NDArray[np.intp], colours: NDArray[np.uint8]) -> None:
@@ -110,33 +133,43 @@ class EdgeModel:
     def __init__(self, matte: Matte, size: Size) -> None:
         height, width = matte.alpha.shape
         low_height, low_width = matte.residual.shape[:2]
-        self._width = size[0]
-        self._to_matte = np.array([width / size[0], height / size[1]], np.float32)
-        self._to_low = np.array([low_width / width, low_height / height], np.float32)
-        self._grey: NDArray[np.uint8] | None = None
+        self._to_matte = pairs(width / size[0], height / size[1])
+        self._to_low = pairs(low_width / width, low_height / height)
+        self._grey: NDArray[np.float32] | None = None
         maps = [matte.residual * np.float32(SOLID)]
         if size[0] > width or size[1] > height:
             grey = cv2.cvtColor(matte.guide, cv2.COLOR_BGR2GRAY)
             maps.append(slope(grey, matte.alpha, (low_width, low_height))[..., None])
-            self._grey = grey
+            self._grey = grey.astype(np.float32)
         self._maps = np.concatenate(maps, 2)  # residual, and the slope where it is needed
 
     def refine(
-        self, at: NDArray[np.intp], colour: NDArray[np.uint8], alpha: NDArray[np.uint8]
+        self, where: NDArray[np.uint16], colour: NDArray[np.uint8], alpha: NDArray[np.uint8]
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """alpha (N,) uint8 and foreground (N, 3) in [0, 255] of the pixels `at`."""
-        y, x = np.divmod(at.astype(np.int32), np.int32(self._width))
-        places = np.empty((len(at), 2), np.float32)
-        places[:, 0], places[:, 1] = x, y
-        places += np.float32(0.5)
-        places *= self._to_matte
-        near = sample(self._maps, places * self._to_low)
-        front = np.clip(colour + near[:, :3], 0, SOLID)
+        """alpha (N,) uint8 and foreground (N, 3) in [0, 255] of the pixels at `where` (N, 2).
+
+        N is a multiple of REMAP_ROW.
+        """
+        centres = where.reshape(-1, 2 * REMAP_ROW) + np.float32(0.5)
+        centres *= self._to_matte
+        near = sample(self._maps, centres * self._to_low)
         if self._grey is None:
-            return alpha, front
-        detail = colour @ GREY_WEIGHTS - sample(self._grey, places)
+            return alpha, clipped(colour + near)
+        residual = cv2.cvtColor(near.reshape(-1, REMAP_ROW, 4), cv2.COLOR_BGRA2BGR)
+        front = clipped(colour + residual.reshape(-1, 3))
+        detail = colour @ GREY_WEIGHTS - sample(self._grey, centres)
         better = alpha + near[:, 3] * detail
-        return np.clip(np.rint(better), 0, SOLID).astype(np.uint8), front
+        return clipped(np.rint(better)).astype(np.uint8), front
+
+
+def pairs(x: float, y: float) -> NDArray[np.float32]:
+    """A row of REMAP_ROW pairs: short rows are slow."""
+    return np.tile(np.array([x, y], np.float32), REMAP_ROW)
+
+
+def clipped(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """x itself, cut to [0, 255]."""
+    return np.clip(x, 0, SOLID, out=x)
 
 
 def slope(grey: NDArray[np.uint8], alpha: NDArray[np.float32], grid: Size) -> NDArray[np.float32]:
@@ -156,18 +189,11 @@ def slope(grey: NDArray[np.uint8], alpha: NDArray[np.float32], grid: Size) -> ND
     return (covariance / (variance + MODEL_EPSILON)).astype(np.float32)
 
 
-def sample(x: NDArray[np.generic], places: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Bilinear values of x (h, w[, C]) at (N, 2) places (x, y), pixel centres at .5."""
-    n = len(places)
-    rows = -(-n // REMAP_ROW)
-    padded = np.zeros((rows * REMAP_ROW, 2), np.float32)
-    np.subtract(places, np.float32(0.5), out=padded[:n])
-    grid = padded.reshape(rows, REMAP_ROW, 2)
-    values = cv2.remap(
-        x.astype(np.float32, copy=False),
-        grid,
-        None,
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    return values.reshape(rows * REMAP_ROW, *x.shape[2:])[:n]
+def sample(x: NDArray[np.float32], where: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Bilinear values (N[, C]) of x (h, w[, C]) at places (x, y), pixel centres at .5.
+
+    `where` holds N pairs in rows of REMAP_ROW.
+    """
+    grid = (where - np.float32(0.5)).reshape(-1, REMAP_ROW, 2)
+    values = cv2.remap(x, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return values.reshape(-1, *x.shape[2:])
