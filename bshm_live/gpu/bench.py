@@ -136,7 +136,9 @@ def stage_medians(
     found: dict[str, list[float]] = {}
 
     def note() -> None:
-        for stage, milliseconds in parts.lanes.last.stage_ms().items():
+        with parts.bshm.cuda.active():
+            times = parts.lanes.last.stage_ms()
+        for stage, milliseconds in times.items():
             found.setdefault(stage, []).append(milliseconds)
 
     for lane in parts.lanes.all:
