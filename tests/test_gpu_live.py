@@ -18,7 +18,7 @@ from cuda_twin import AMPERE, BUILDS, WHY_NOT, Twin, gpu_here
 from test_cli import write_clip
 from test_verify import goldens
 
-from bshm_live import engine_cache, live
+from bshm_live import doctor, engine_cache, live
 from bshm_live.background import Fixed, plain
 from bshm_live.bshm import Bshm
 from bshm_live.cli import main
@@ -285,6 +285,18 @@ def test_verify_compares_both_precisions(
     goldens(tmp_path / "engines", 5e-3)  # right for float16 alone
     assert main(["engines", "verify"]) == 4
     assert "differs by 5" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("twin")
+def test_doctor_finds_everything(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(doctor, "find_gpu", lambda: AMPERE)
+    assert main(["doctor"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("ok") and f"{AMPERE}, f16" in line for line in lines)
+    assert any(line.startswith("ok    frames on the GPU: NVRTC") for line in lines)
+    assert not any("todo" in line and "tensorrt" in line for line in lines)
 
 
 @pytest.mark.usefixtures("twin")
