@@ -172,9 +172,9 @@ def image(args: argparse.Namespace) -> int:
         say(f"bshm-live: {outcome}" if outcome.error else str(outcome))
 
     with ExitStack() as parts:
-        _, wide = networks(args.runtime, args.preset or "quality", args.threads, parts)
+        runtime, wide = networks(args.runtime, args.preset or "quality", args.threads, parts)
         _, tall = networks(args.runtime, TALL, args.threads, parts)
-        return run_image(
+        code = run_image(
             args.input,
             Path(args.output_dir),
             wide,
@@ -185,6 +185,9 @@ def image(args: argparse.Namespace) -> int:
             stages=args.stages,
             report=report,
         )
+    if not code:
+        say(f"cut out on {runtime.description}")
+    return code
 
 
 def bench(args: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ from .guard import card
 from .manifest import load_manifest
 from .parts import cpu_parts
 from .pipeline import Pipeline, quantiles, stage_table
-from .runtimes import Runtime, cpu_runtime, get_runtime, lacking, load_bshm
+from .runtimes import Runtime, cpu_runtime, get_runtime, lacking, load_bshm, require
 from .settings import Settings
 from .sink import VirtualCamera, open_sink
 from .source import VideoFile, demo_clip
@@ -32,6 +32,7 @@ TELL_AFTER = 5
 
 def run_live(settings: Settings, most: int | None = None) -> None:
     """From source to sinks until the source ends, `most` frames are done or a signal comes."""
+    require(settings.runtime)  # before a camera is opened for nothing
     with ExitStack() as parts:
         text = str(demo_clip()) if settings.source == "demo" else settings.source
         source = open_source(text, settings.size, settings.fps, say)
@@ -160,13 +161,11 @@ def live_networks(
 def cpu_then_gpu(
     settings: Settings, size: Size, fps: float, parts: ExitStack
 ) -> tuple[Runtime, Parts]:
-    """A start that never waits for the GPU. Raises EngineError where TensorRT was asked for.
+    """A start that never waits for the GPU.
 
     The CPU makes the first mattes, in a preset that it can keep up with, until the
     GPU is ready with the one that was asked for, or quality.
     """
-    if settings.runtime == "tensorrt" and lacking("tensorrt"):
-        get_runtime("tensorrt")  # says what is missing
     presets = load_manifest().presets
     preset = settings.preset or ("quality" if "quality" in presets else "balanced")
     on_openvino = cpu_runtime().name == "openvino"

@@ -175,7 +175,7 @@ def test_the_guard_fetches_no_full_matte(make: Callable[..., GpuParts], monkeypa
     monkeypatch.setattr(HostCuda, "download", counted)
     on_gpu(parts, Fixed(plain(BACKDROP, SIZE))).run(ArraySource(scenes(1)), [ListSink()])
     full, low = SIZE[0] * SIZE[1], parts.bshm.low[0] * parts.bshm.low[1]
-    assert back <= full * (3 + 1) + 2 * 4 * low + 64
+    assert back <= full * (3 + 1) + 4 * low + 64
 
 
 # ---- Fail closed ---------------------------------------------------------------------------

@@ -190,15 +190,26 @@ def test_a_cache_that_cannot_be_written_is_one_line(
 
 
 @pytest.mark.usefixtures("toy_engines")
-@pytest.mark.parametrize("words", [["demo"], ["bench"], ["--bg", "#00b140", "--sink", "null"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["demo"],
+        ["bench"],
+        ["--bg", "#00b140", "--source", "demo", "--sink", "null"],
+        ["--bg", "#00b140", "--source", "97"],  # no such camera: that is not what is told
+    ],
+    ids=["demo", "bench", "live", "live without a camera"],
+)
 def test_without_a_gpu_tensorrt_is_one_line(
-    words: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+    words: list[str],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if lacking("tensorrt") is None:
         pytest.skip("there is a GPU")
-    os.chdir(tmp_path)
-    source = ["--source", "demo"] if words[0] == "--bg" else []
-    assert main([*words, *source, "--runtime", "tensorrt"]) == 4
+    monkeypatch.chdir(tmp_path)
+    assert main([*words, "--runtime", "tensorrt"]) == 4
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("bshm-live: --runtime tensorrt: ")
     for lack in nvidia.tensorrt_lacks():

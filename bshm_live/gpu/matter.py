@@ -49,7 +49,11 @@ class DeviceMatte(Matte):
 
     def sparse(self) -> Alpha:
         """The mean alpha of every 4x4 pixels, once it is steady: all that is fetched then."""
-        return self._read("low_alpha") if "low_alpha" in self.buffers else super().sparse()
+        if "low_alpha" not in self.buffers:
+            return super().sparse()
+        if "_sparse" not in self.__dict__:
+            object.__setattr__(self, "_sparse", self._read("low_alpha"))
+        return self.__dict__["_sparse"]
 
     def sound(self) -> bool:
         """What the `check` kernel said of this frame's matte."""

@@ -50,6 +50,16 @@ def lacking(name: str) -> str | None:
     return None if find_spec(MODULES[name]) else f"not installed; {INSTALL[name]}"
 
 
+def require(name: str) -> None:
+    """Raises EngineError where the runtime of that name lacks something; `auto` never does."""
+    if name == "auto":
+        return
+    if name not in MODULES:
+        raise EngineError(f"--runtime {name}: unknown; choose from auto, {', '.join(MODULES)}")
+    if lack := lacking(name):
+        raise EngineError(f"--runtime {name}: {lack}")
+
+
 def available(names: tuple[str, ...] = tuple(MODULES)) -> list[str]:
     return [name for name in names if lacking(name) is None]
 
@@ -58,10 +68,7 @@ def get_runtime(name: str = "auto") -> Runtime:
     """The runtime of that name, or for `auto` the best that is there. Raises EngineError."""
     if name == "auto":
         return _best()
-    if name not in MODULES:
-        raise EngineError(f"--runtime {name}: unknown; choose from auto, {', '.join(MODULES)}")
-    if lack := lacking(name):
-        raise EngineError(f"--runtime {name}: {lack}")
+    require(name)
     try:
         module = import_module(f"{__name__}.{name}")
     except ImportError as error:
