@@ -15,6 +15,7 @@ PATIENCE_S = 900.0  # TensorRT on a small GPU takes minutes
 END_S = 2.0  # what a closing program grants it
 NICE = 10  # it must not slow the frames
 TOLD = 200  # characters of its last words
+OWN = "bshm-live: "  # how it begins a line of its own
 
 
 class Builder:
@@ -40,9 +41,8 @@ class Builder:
             reason = f"the engines were not built after {self._patience_s:g} s"
             raise EngineError(f"{reason}; try bshm-live engines build --progress") from None
         if process.returncode:
-            lines = said.decode(errors="replace").strip().splitlines()
-            last = lines[-1].removeprefix("bshm-live: ")[:TOLD] if lines else "no reason given"
-            raise EngineError(f"building the engines failed ({process.returncode}): {last}")
+            reason = last_words(said.decode(errors="replace"))
+            raise EngineError(f"building the engines failed ({process.returncode}): {reason}")
 
     def close(self) -> None:
         """Ends it, from another thread than the one that waits in `run`."""
@@ -56,6 +56,13 @@ class Builder:
             process.wait(END_S)
         except subprocess.TimeoutExpired:
             process.kill()
+
+
+def last_words(said: str) -> str:
+    """The program's own last line, behind which libraries may still complain; else the last."""
+    lines = said.strip().splitlines() or ["no reason given"]
+    own = [line.removeprefix(OWN) for line in lines if line.startswith(OWN)]
+    return (own or lines)[-1][:TOLD]
 
 
 def start_quietly(command: Sequence[str]) -> subprocess.Popen[bytes]:

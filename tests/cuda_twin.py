@@ -126,6 +126,8 @@ class Context:
             raise Error("the GPU has fallen off the bus")
         self.device.cuda.current += 1
 
+    def detach(self) -> None: ...
+
 
 def driver(device: Device) -> types.ModuleType:
     """What `import pycuda.driver` gives."""

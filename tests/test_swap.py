@@ -44,7 +44,8 @@ folder = pathlib.Path(sys.argv[1])
 (folder / "pid").write_text(str(os.getpid()))
 while not (folder / "done").exists():
     time.sleep(0.01)
-print("Traceback", "bshm-live: the toy builder was told to fail", sep="\\n", file=sys.stderr)
+lines = "Traceback", "bshm-live: the toy builder was told to fail", "a library cleans up"
+print(*lines, sep="\\n", file=sys.stderr)
 sys.exit(int(sys.argv[2]))
 """
 DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)" + SLOW
