@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import queue
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import EngineError
-from .parts import cpu_parts
-from .types import Matte, Parts, Picture
+from .parts import CpuParts, cpu_parts
+from .types import Alpha, Matte, Matter, Parts, Picture
 
+TRIALS = 3  # frames on which both must agree
+LOOK_S = 0.2  # how often a trial that waits for frames looks whether the program closes
 # Between the same networks on CPU and GPU; a hard edge may fall either way in a few
 # places, so that those few may be further apart.
 AGREE = 2e-2
@@ -20,6 +24,55 @@ AGREE_LEVELS = 1.0  # of 255, in a composite of the same matte
 AGREE_SHARE = 0.999
 LEAST_PERSON = 0.01  # of a picture: where nobody is, networks that see nobody agree always
 UPDATE = "update the NVIDIA driver, and run bshm-live engines verify"
+
+
+class Trial:
+    """Lets parts on a GPU show that they do what the CPU does; called in a thread of its own.
+
+    They are compared with `twin`, the same networks on the CPU, on `known`, a picture
+    with a person, and on frames as the loop offers them; and what they have around
+    the networks, where it is not the CPU's own, with that of `cpu`.
+    """
+
+    def __init__(self, cpu: CpuParts, twin: Callable[[], Matter], known: Picture) -> None:
+        self._cpu, self._twin, self._known = cpu, twin, known
+        self._frames: queue.Queue[tuple[Picture, Alpha | None]] = queue.Queue(maxsize=1)
+        self._looking = threading.Event()  # a trial wants frames
+        self._closing = threading.Event()
+
+    def offer(self, picture: Picture, hint: Any) -> None:
+        """For the loop: a frame and the CPU's hint, copied where they are wanted."""
+        if self._looking.is_set() and self._frames.empty():
+            self._frames.put((picture.copy(), None if hint is None else np.copy(hint)))
+
+    def __call__(self, gpu: Parts) -> None:
+        """Raises EngineError where it does not agree, or when the trial is closed."""
+        twin = self._twin()
+        try:
+            agree(gpu.bshm.matte(self._known), twin.matte(self._known), person=True)
+            pictures = []
+            for _ in range(TRIALS):
+                picture, hint = self._next_frame()
+                agree(gpu.bshm.matte(picture, hint), twin.matte(picture, hint))
+                pictures.append(picture)
+            if gpu.compositor is not self._cpu.compositor:
+                agree_around(gpu, pictures, smooth=self._cpu.steadier.smooth)
+        finally:
+            self._looking.clear()
+            twin.close()
+
+    def close(self) -> None:
+        """Ends one that waits for frames."""
+        self._closing.set()
+
+    def _next_frame(self) -> tuple[Picture, Alpha | None]:
+        self._looking.set()
+        while not self._closing.is_set():
+            try:
+                return self._frames.get(timeout=LOOK_S)
+            except queue.Empty:
+                continue
+        raise EngineError("closed")
 
 
 def agree(one: Matte, other: Matte, *, person: bool = False) -> None:

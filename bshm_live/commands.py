@@ -10,14 +10,15 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from .background import Background, Fixed, open_background, studio
-from .errors import EngineError, SettingsError, SinkError
+from .errors import SettingsError, SinkError
+from .file_loop import file_loop
 from .live import networks, run_live, say
 from .pipeline import Pipeline
-from .runtimes import get_runtime, load_bshm
+from .runtimes import get_runtime
 from .settings import TALL, Settings, parse_background, parse_size
 from .sink import VideoWriter
 from .source import VideoFile, camera_device, demo_clip
-from .types import Shot, Size
+from .types import Shot
 
 
 def live(args: argparse.Namespace) -> int:
@@ -35,8 +36,14 @@ def video(args: argparse.Namespace) -> int:
         width, height = source.size
         preset = TALL if height > width else args.preset or "balanced"
         background = open_background(spec, source.size)
-        name, pipeline = _file_pipeline(
-            args, preset, background, source.size, parts, smooth=not args.no_steady
+        name, pipeline = file_loop(
+            get_runtime(args.runtime),
+            preset,
+            args.threads,
+            background,
+            source.size,
+            parts,
+            smooth=not args.no_steady,
         )
         files = Files(parts)
         files.add(
@@ -58,34 +65,6 @@ def video(args: argparse.Namespace) -> int:
     rate = count / max(seconds, 1e-6)
     say(f"{args.output}: {count} frames, {rate:.1f} frames/s, {name}")
     return 0
-
-
-def _file_pipeline(
-    args: argparse.Namespace,
-    preset: str,
-    background: Background,
-    size: Size,
-    parts: ExitStack,
-    *,
-    smooth: bool = True,
-) -> tuple[str, Pipeline]:
-    """What runs, in words, and the loop for files: where TensorRT runs, frames stay on the GPU."""
-    runtime = get_runtime(args.runtime)
-    if runtime.name == "tensorrt":
-        from .gpu.flight import InFlight
-        from .gpu.parts import open_gpu
-
-        try:
-            made = open_gpu(preset, size, smooth=smooth)
-        except EngineError as error:
-            say(f"composites on the CPU: {error}")
-        else:
-            parts.callback(made.close)
-            words = f"{runtime.description}, frames stay on the GPU"
-            return words, InFlight(made, background, size)
-    bshm = parts.enter_context(load_bshm(preset, runtime, args.threads))
-    words = runtime.description
-    return words, Pipeline(bshm, background, size, smooth=smooth, fail_closed=False)
 
 
 class Files:
@@ -152,7 +131,8 @@ def demo(args: argparse.Namespace) -> int:
             else Fixed(studio(source.size))
         )
         preset = args.preset or "balanced"
-        name, pipeline = _file_pipeline(args, preset, background, source.size, parts)
+        runtime = get_runtime(args.runtime)
+        name, pipeline = file_loop(runtime, preset, args.threads, background, source.size, parts)
         files = Files(parts)
         files.add(VideoWriter(Path(args.output), source.size, source.fps, "composite"))
         seconds, count = _run_with_bar(pipeline, source, files)

@@ -7,7 +7,6 @@ falls between two frames. Whatever fails is told in one line, and the CPU goes o
 
 from __future__ import annotations
 
-import queue
 import sys
 import threading
 import time
@@ -16,33 +15,27 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from .agree import agree, agree_around
+from .agree import Trial
 from .builder import Builder
 from .errors import EngineError
 from .gpu.parts import open_gpu
 from .parts import CpuParts
 from .runtimes import get_runtime, load_bshm
 from .source import VideoFile, demo_clip
-from .types import Alpha, Layers, Matte, Matter, Parts, Picture, Shape, Size
+from .types import Layers, Matte, Matter, Parts, Picture, Shape, Size
 
 Clock = Callable[[str], None]
 Say = Callable[[str], None]
 Way = Callable[[], tuple[Parts, str]]  # parts that use the GPU, and a line that names them
 
-TRIALS = 3  # pictures on which both must agree
-LOOK_S = 0.2  # how often the thread looks whether the program closes
 END_S = 2.0  # what a closing program grants the thread
 
 
 class Swap:
     """Parts on the CPU that become others on a GPU. Owns both.
 
-    `builder` makes what `ways` need; these are tried in order, best first. `twin`
-    gives the same networks on the CPU, with which they are compared on `known`, a
-    picture with a person, and on frames as they come. `say` is told what happens,
-    from another thread too.
+    `builder` makes what `ways` need; these are tried in order, best first, and
+    `trial` decides on each. `say` is told what happens, from another thread too.
     """
 
     def __init__(
@@ -50,18 +43,14 @@ class Swap:
         cpu: CpuParts,
         builder: Builder,
         ways: Sequence[Way],
-        twin: Callable[[], Matter],
-        known: Picture,
+        trial: Trial,
         say: Say,
     ) -> None:
         self.cpu = cpu
         self.now: Parts = cpu
         self.steadier, self.compositor = SwapSteadier(self), SwapCompositor(self)
-        self._builder, self._ways, self._twin, self._known = builder, ways, twin, known
-        self._say = say
+        self._builder, self._ways, self._trial, self._say = builder, ways, trial, say
         self._next: tuple[Parts, str] | None = None  # agreed, waiting for the end of a frame
-        self._frames: queue.Queue[tuple[Picture, Alpha | None]] = queue.Queue(maxsize=1)
-        self._looking = threading.Event()  # the thread wants frames
         self._closing = threading.Event()
         self._lock = threading.Lock()  # of _next against close
         self._start = time.monotonic()
@@ -87,8 +76,7 @@ class Swap:
 
     def matte(self, picture: Picture, hint: Any = None, clock: Clock = lambda stage: None) -> Matte:
         """As Bshm.matte; its size may differ from the last one's."""
-        if self._looking.is_set() and self._frames.empty():
-            self._frames.put((picture.copy(), None if hint is None else np.copy(hint)))
+        self._trial.offer(picture, hint)
         try:
             return self.now.bshm.matte(picture, hint, clock)
         except EngineError as error:
@@ -119,6 +107,7 @@ class Swap:
         """Ends the builder and frees everything; takes a few seconds at most."""
         self._closing.set()
         self._builder.close()
+        self._trial.close()
         self._thread.join(END_S)
         following = self._agreed()
         for parts in {id(p): p for p in (following, self.now, self.cpu) if p}.values():
@@ -160,9 +149,9 @@ class Swap:
                 following, name = self._compared(way)
                 return following, name + refused
             except EngineError as error:
+                if self._closing.is_set():
+                    raise
                 refused += f" ({error})"
-            if self._closing.is_set():
-                break
         following, name = self._compared(last)
         return following, name + refused
 
@@ -170,37 +159,12 @@ class Swap:
         """What a way gives, once it agrees with the CPU. Raises EngineError."""
         following, name = way()
         try:
-            self._compare(following)
+            self._trial(following)
         except EngineError:
             with suppress(EngineError):
                 following.close()
             raise
         return following, name
-
-    def _compare(self, following: Parts) -> None:
-        """On a known picture and on frames as they come. Raises EngineError."""
-        twin = self._twin()
-        try:
-            agree(following.bshm.matte(self._known), twin.matte(self._known), person=True)
-            pictures = []
-            for _ in range(TRIALS):
-                picture, hint = self._next_frame()
-                agree(following.bshm.matte(picture, hint), twin.matte(picture, hint))
-                pictures.append(picture)
-            if following.compositor is not self.cpu.compositor:
-                agree_around(following, pictures, smooth=self.cpu.steadier.smooth)
-        finally:
-            self._looking.clear()
-            twin.close()
-
-    def _next_frame(self) -> tuple[Picture, Alpha | None]:
-        self._looking.set()
-        while not self._closing.is_set():
-            try:
-                return self._frames.get(timeout=LOOK_S)
-            except queue.Empty:
-                continue
-        raise EngineError("closed")
 
 
 class SwapSteadier:
@@ -260,4 +224,5 @@ def swap_in(cpu: CpuParts, preset: str, size: Size, threads: int, say: Say) -> S
     clip = VideoFile(demo_clip())
     known = next(iter(clip)).image.copy()
     clip.close()
-    return Swap(cpu, Builder(command), (whole, networks_alone), twin, known, say)
+    trial = Trial(cpu, twin, known)
+    return Swap(cpu, Builder(command), (whole, networks_alone), trial, say)

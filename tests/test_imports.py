@@ -75,6 +75,7 @@ ORDER = [
     "service",
     "doctor",
     "live",
+    "file_loop",
     "commands",
     "cli",
     "__main__",

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from conftest import FakeEngine, fake_networks, portrait
 
-from bshm_live.agree import agree
+from bshm_live.agree import Trial, agree
 from bshm_live.background import Fixed, plain
 from bshm_live.bshm import Bshm
 from bshm_live.builder import Builder
@@ -134,7 +134,7 @@ class Stage:
 
         ways = [gpu.load, networks_alone] if second else [gpu.load]
         builder = Builder(words, patience_s)
-        self.swap = Swap(cpu, builder, ways, gpu.twin, KNOWN, self.said.append)
+        self.swap = Swap(cpu, builder, ways, Trial(cpu, gpu.twin, KNOWN), self.said.append)
 
     def frame(self, picture: np.ndarray) -> Matte:
         """As the loop asks for it; not steadied."""
@@ -353,7 +353,7 @@ def test_a_builder_that_cannot_start_is_told(tmp_path: Path) -> None:
     said: list[str] = []
     gpu, cpu = Gpu(), cpu_parts(Bshm(*fake_networks(SMALL)), SIZE)
     absent = Builder([str(tmp_path / "absent")])
-    with Swap(cpu, absent, [gpu.load], gpu.twin, KNOWN, said.append) as swap:
+    with Swap(cpu, absent, [gpu.load], Trial(cpu, gpu.twin, KNOWN), said.append) as swap:
         wait_for(lambda: said)
         assert "does not start" in said[0]
         assert swap.matte(KNOWN).unified.shape == SMALL

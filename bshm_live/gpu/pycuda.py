@@ -32,7 +32,8 @@ class PyCuda:
             self._functions = {}
             for kind in KERNELS:
                 name = kind.__name__.lower()
-                # Prepared: pycuda's plain call keeps arguments in a cache that refuses structures
+                # Prepared: pycuda's later versions keep a plain call's arguments in a cache, which
+                # takes no structures
                 self._functions[name] = self._module.get_function(name).prepare(
                     [f"{sizeof(kind)}s"]
                 )
