@@ -7,16 +7,11 @@ own edges, and the old room's colour is taken out of the hair.
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .types import Mask8, Matte, Picture, Size
-
-# Composite, alpha and foreground of one frame
-Layers: TypeAlias = "tuple[Picture, Mask8, Picture | None]"
+from .types import Layers, Mask8, Matte, Picture, Size
 
 SOLID = 255
 MODEL_BLUR = 3
