@@ -81,8 +81,8 @@ def at_full_size(alpha: Alpha) -> Alpha:
 
 
 def test_rooms_are_nobody(bshm: Bshm, rooms: list[Picture]) -> None:
-    means = [float(bshm.matte(room).alpha.mean()) for room in rooms]
-    assert len(means) == 60
+    means = [float(bshm.matte(room).alpha.mean()) for room in rooms[::3]]
+    assert len(means) == 20
     assert np.mean(means) < NOBODY
 
 
