@@ -10,12 +10,13 @@ from collections.abc import Iterator
 
 from .background import cover, open_background
 from .pipeline import Pipeline, quantiles, stage_table
-from .runtimes import Runtime, get_runtime, load_bshm
-from .settings import parse_background, parse_size
+from .runtimes import Runtime, load_bshm
+from .settings import parse_background
 from .sink import Null
 from .source import VideoFile, demo_clip
 from .types import Frame, Size
 
+SIZE: Size = (1280, 720)
 WARM_UP = 10
 NETWORKS = ("mpn", "qun", "mrn")
 
@@ -30,11 +31,8 @@ def frames(size: Size, count: int) -> Iterator[Frame]:
         yield Frame(order[index % len(order)], index, index / source.fps)
 
 
-def run_bench(args: argparse.Namespace) -> int:
-    """Prints the table; with --json its last line is one JSON object."""
-    size = parse_size(args.size)
-    runtime = get_runtime(args.runtime)
-    preset = args.preset or "balanced"
+def run_bench(args: argparse.Namespace, runtime: Runtime, preset: str, size: Size) -> int:
+    """Prints the table of a runtime on the CPU; with --json its last line is one JSON object."""
     with load_bshm(preset, runtime, args.threads) as bshm:
         pipeline = Pipeline(bshm, open_background(parse_background(args.bg), size), size)
         pipeline.run(frames(size, WARM_UP), [Null()])

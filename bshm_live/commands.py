@@ -9,11 +9,13 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from .background import Fixed, open_background, studio
+from .background import Background, Fixed, open_background, studio
 from .errors import SettingsError, SinkError
+from .file_loop import file_loop
 from .live import networks, run_live, say
 from .pipeline import Pipeline
-from .settings import Settings, parse_background, parse_size
+from .runtimes import get_runtime
+from .settings import TALL, Settings, parse_background, parse_size
 from .sink import VideoWriter
 from .source import VideoFile, camera_device, demo_clip
 from .types import Shot
@@ -32,14 +34,16 @@ def video(args: argparse.Namespace) -> int:
     with ExitStack() as parts:
         parts.callback(source.close)
         width, height = source.size
-        preset = "tall" if height > width else args.preset or "balanced"
-        runtime, bshm = networks(args.runtime, preset, args.threads, parts)
-        pipeline = Pipeline(
-            bshm,
-            open_background(spec, source.size),
+        preset = TALL if height > width else args.preset or "balanced"
+        background = open_background(spec, source.size)
+        name, pipeline = file_loop(
+            get_runtime(args.runtime),
+            preset,
+            args.threads,
+            background,
             source.size,
+            parts,
             smooth=not args.no_steady,
-            fail_closed=False,
         )
         files = Files(parts)
         files.add(
@@ -59,7 +63,7 @@ def video(args: argparse.Namespace) -> int:
     for note in files.notes():
         say(note)
     rate = count / max(seconds, 1e-6)
-    say(f"{args.output}: {count} frames, {rate:.1f} frames/s, {runtime.description}")
+    say(f"{args.output}: {count} frames, {rate:.1f} frames/s, {name}")
     return 0
 
 
@@ -121,20 +125,21 @@ def demo(args: argparse.Namespace) -> int:
     source = VideoFile(demo_clip())
     with ExitStack() as parts:
         parts.callback(source.close)
-        runtime, bshm = networks(args.runtime, args.preset or "balanced", args.threads, parts)
-        background = (
+        background: Background = (
             open_background(parse_background(args.bg), source.size)
             if args.bg
             else Fixed(studio(source.size))
         )
-        pipeline = Pipeline(bshm, background, source.size, fail_closed=False)
+        preset = args.preset or "balanced"
+        runtime = get_runtime(args.runtime)
+        name, pipeline = file_loop(runtime, preset, args.threads, background, source.size, parts)
         files = Files(parts)
         files.add(VideoWriter(Path(args.output), source.size, source.fps, "composite"))
         seconds, count = _run_with_bar(pipeline, source, files)
     say(
         f"{args.output}: the packaged clip, {count} frames of {source.size[0]}x{source.size[1]}, "
         f"cut out by MPN, QUN and MRN and put before {args.bg or 'a studio'}; "
-        f"{count / max(seconds, 1e-6):.1f} frames/s on {runtime.description}"
+        f"{count / max(seconds, 1e-6):.1f} frames/s on {name}"
     )
     return 0
 
@@ -147,9 +152,9 @@ def image(args: argparse.Namespace) -> int:
         say(f"bshm-live: {outcome}" if outcome.error else str(outcome))
 
     with ExitStack() as parts:
-        _, wide = networks(args.runtime, args.preset or "quality", args.threads, parts)
-        _, tall = networks(args.runtime, "tall", args.threads, parts)
-        return run_image(
+        runtime, wide = networks(args.runtime, args.preset or "quality", args.threads, parts)
+        _, tall = networks(args.runtime, TALL, args.threads, parts)
+        code = run_image(
             args.input,
             Path(args.output_dir),
             wide,
@@ -160,12 +165,23 @@ def image(args: argparse.Namespace) -> int:
             stages=args.stages,
             report=report,
         )
+    if not code:
+        say(f"cut out on {runtime.description}")
+    return code
 
 
 def bench(args: argparse.Namespace) -> int:
-    from .bench import run_bench
+    """The CPU in one size, a GPU in all that matter, or in the one that is asked for."""
+    runtime, preset = get_runtime(args.runtime), args.preset or "balanced"
+    size = parse_size(args.size) if args.size else None
+    if runtime.name == "tensorrt":
+        from .gpu.bench import SIZES, run_gpu_bench
 
-    return run_bench(args)
+        sizes = SIZES if size is None else (size,)
+        return run_gpu_bench(preset, sizes, args.frames, runtime.description, as_json=args.json)
+    from .bench import SIZE, run_bench
+
+    return run_bench(args, runtime, preset, size or SIZE)
 
 
 def devices(args: argparse.Namespace) -> int:

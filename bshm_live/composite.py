@@ -7,20 +7,17 @@ own edges, and the old room's colour is taken out of the hair.
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .types import Mask8, Matte, Picture, Size
-
-# Composite, alpha and foreground of one frame
-Layers: TypeAlias = "tuple[Picture, Mask8, Picture | None]"
+from .types import Layers, Mask8, Matte, Picture, Size
 
 SOLID = 255
 MODEL_BLUR = 3
 MODEL_EPSILON = 1e-3
+COLOUR_BLUR = 5  # low pixels: how far colours are looked for
+COLOUR_EPSILON = 1e-4
 CHUNK = 1 << 16  # soft pixels computed at once: bounds the temporaries
 REMAP_ROW = 1 << 10  # cv2.remap takes no row longer than 32767
 GREY_WEIGHTS = np.array([0.114, 0.587, 0.299], np.float32)  # B, G, R (BT.601)
@@ -122,26 +119,36 @@ def scatter(picture: Picture, at: NDArray[np.intp], colours: NDArray[np.uint8]) 
 
 
 class EdgeModel:
-    """How alpha follows the picture's brightness around each place.
+    """What the soft band takes from its neighbourhood: alpha's slope, and both colours.
 
-    The fast guided filter's slope A = cov(grey, alpha) / (var(grey) + eps) (He
-    and Sun, 2015), used only for what the matte's size could not hold: alpha +=
-    A (grey at full size - grey at the matte's size). At equal sizes it changes
-    nothing.
+    Alpha follows the picture's brightness: the fast guided filter's slope A =
+    cov(grey, alpha) / (var(grey) + eps) (He and Sun, 2015), used only for what the
+    matte's size could not hold: alpha += A (grey at full size - grey at the
+    matte's size). At equal sizes it changes nothing.
+
+    The foreground is that of blur fusion (Forte, ICIP 2021): F = p + alpha (I -
+    alpha p - (1 - alpha) r), where p and r are the mean colours of person and room
+    around a pixel. They come from the small picture, p from what MRN says is the
+    person's colour there; what is surely one or the other counts most.
     """
 
     def __init__(self, matte: Matte, size: Size) -> None:
         height, width = matte.alpha.shape
         low_height, low_width = matte.residual.shape[:2]
+        low = (low_width, low_height)
         self._to_matte = pairs(width / size[0], height / size[1])
         self._to_low = pairs(low_width / width, low_height / height)
         self._grey: NDArray[np.float32] | None = None
-        maps = [matte.residual * np.float32(SOLID)]
+        picture = cv2.resize(matte.guide, low, interpolation=cv2.INTER_AREA).astype(np.float32)
+        alpha = np.clip(cv2.resize(matte.alpha, low, interpolation=cv2.INTER_AREA), 0, 1)
+        person = clipped(picture + matte.residual * np.float32(SOLID))
+        self._room = near_mean(picture, np.square(1 - alpha))
+        self._person = near_mean(person, np.square(alpha))
         if size[0] > width or size[1] > height:
             grey = cv2.cvtColor(matte.guide, cv2.COLOR_BGR2GRAY)
-            maps.append(slope(grey, matte.alpha, (low_width, low_height))[..., None])
+            steep = slope(grey, matte.alpha, low)
+            self._person = np.concatenate([self._person, steep[..., None]], 2)
             self._grey = grey.astype(np.float32)
-        self._maps = np.concatenate(maps, 2)  # residual, and the slope where it is needed
 
     def refine(
         self, where: NDArray[np.uint16], colour: NDArray[np.uint8], alpha: NDArray[np.uint8]
@@ -152,14 +159,38 @@ class EdgeModel:
         """
         centres = where.reshape(-1, 2 * REMAP_ROW) + np.float32(0.5)
         centres *= self._to_matte
-        near = sample(self._maps, centres * self._to_low)
-        if self._grey is None:
-            return alpha, clipped(colour + near)
-        residual = cv2.cvtColor(near.reshape(-1, REMAP_ROW, 4), cv2.COLOR_BGRA2BGR)
-        front = clipped(colour + residual.reshape(-1, 3))
-        detail = colour @ GREY_WEIGHTS - sample(self._grey, centres)
-        better = alpha + near[:, 3] * detail
-        return clipped(np.rint(better)).astype(np.uint8), front
+        low = centres * self._to_low
+        person, room = sample(self._person, low), sample(self._room, low)
+        if self._grey is not None:
+            detail = colour @ GREY_WEIGHTS - sample(self._grey, centres)
+            alpha = clipped(np.rint(alpha + person[:, 3] * detail)).astype(np.uint8)
+            person = cv2.cvtColor(person.reshape(-1, REMAP_ROW, 4), cv2.COLOR_BGRA2BGR)
+        return alpha, fused(colour, alpha, person.reshape(-1, 3), room)
+
+
+def near_mean(colours: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The weighted mean (h, w, 3) of the colours around each place; its own without any weight."""
+    size = (COLOUR_BLUR, COLOUR_BLUR)
+    total = cv2.blur(colours * weight[..., None], size) + np.float32(COLOUR_EPSILON) * colours
+    total /= (cv2.blur(weight, size) + np.float32(COLOUR_EPSILON))[..., None]
+    return total
+
+
+def fused(
+    colour: NDArray[np.uint8],
+    alpha: NDArray[np.uint8],
+    person: NDArray[np.float32],
+    room: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Blur fusion's foreground (N, 3): the mean colour and what it leaves of the pixel's own."""
+    weight = three(alpha / np.float32(SOLID))
+    rest = room - person
+    rest *= weight
+    rest += colour
+    rest -= room
+    rest *= weight
+    rest += person
+    return clipped(rest)
 
 
 def pairs(x: float, y: float) -> NDArray[np.float32]:

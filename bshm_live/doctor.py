@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import BshmError, EngineError
+from .gpu.nvrtc import find_nvrtc
 from .manifest import load_manifest
-from .nvidia import TOOLKIT_FIX, flavour, tensorrt_lacks, toolkit
+from .nvidia import TOOLKIT_FIX, Gpu, find_gpu, flavour, tensorrt_lacks, toolkit
 from .runtimes import MODULES, available, get_runtime, load_bshm, state
 from .service import state as service_state
 from .setup_vcam import OBS, command_line
@@ -76,10 +77,9 @@ def list_devices() -> int:
 def run_doctor() -> int:
     """Prints every check with 'ok' or what to do; 0 when nothing essential is missing."""
     complete = _networks()
+    _nvidia()
     for name in MODULES:
-        if name == "tensorrt" and name not in available():
-            _nvidia()
-        else:
+        if name != "tensorrt":
             _line(*state(name))
     if sys.platform == "linux":
         _linux()
@@ -89,13 +89,29 @@ def run_doctor() -> int:
 
 
 def _nvidia() -> None:
-    """What TensorRT has and lacks here, each on a line of its own."""
-    if name := flavour():
-        _line(True, f"tensorrt: {name} is installed: bshm-live engines build")
-    for lack in tensorrt_lacks():
-        _line(False, f"tensorrt: {lack}")
-    nvcc = toolkit()
-    _line(nvcc is not None, f"CUDA toolkit: {nvcc or TOOLKIT_FIX}")
+    """What TensorRT and the kernels have and lack here, each on a line of its own."""
+    name, gpu = flavour(), find_gpu()
+    if "tensorrt" in available():
+        _line(*state("tensorrt"))
+    else:
+        if name:
+            _line(True, f"tensorrt: {name} is installed: bshm-live engines build")
+        for lack in tensorrt_lacks():
+            _line(False, f"tensorrt: {lack}")
+        nvcc = toolkit()
+        _line(nvcc is not None, f"CUDA toolkit: {nvcc or TOOLKIT_FIX}")
+    if name or isinstance(gpu, Gpu):
+        _kernels(gpu.cuda[0] if isinstance(gpu, Gpu) else None)
+
+
+def _kernels(most: int | None) -> None:
+    """The kernels' compiler; `most` is the driver's CUDA version."""
+    try:
+        version = find_nvrtc(most).version
+    except EngineError as error:
+        _line(False, f"frames on the GPU: {error}")
+    else:
+        _line(True, "frames on the GPU: NVRTC {}.{} compiles the kernels".format(*version))
 
 
 def _networks() -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 from .errors import EngineError
 
 if TYPE_CHECKING:
-    from .types import Alpha, Mask8, Matte, Picture, Size
+    from .types import Alpha, Layers, Mask8, Matte, Picture, Size
 
 SLACK = 0.01  # rounding over the edge of a range
 # Browsers give a camera a second; whoever was stopped or swapped out comes back later than that.
@@ -34,13 +34,14 @@ APPEARS = 0.2
 # Frames for which a jump is held back: the third that says the same is believed. So a hand
 # thrown before the lens, or another scene, blanks two frames.
 HELD = 2
-GRID = 4  # mattes are compared on every fourth pixel
 OUTPUT_GRID = 8  # composites on every eighth
 OUTPUT_SLACK = 0.1  # of the picture: what fine edges may add to a matte's coverage
 
 LATE_TEXT = (
     f"the networks took more than {LATE_S:g} s for a frame; try --preset fast or a smaller --size"
 )
+NUMBER_TEXT = "the networks gave a matte that is not a number: run engines verify"
+FAULT_TEXT = "the networks gave a matte that cannot be one: run engines verify"
 WHOLE_TEXT = "the matte takes the whole picture for a person; step back from the camera"
 JUMP_TEXT = "the matte jumped; it is shown again once it is steady"
 OUTPUT_TEXT = "the composite differs from its matte; run bshm-live engines verify"
@@ -85,6 +86,19 @@ class Guard:
         self.reason = None
         return matte
 
+    def composite(
+        self, attempt: Callable[[], tuple[Layers, Picture]], matte: Matte
+    ) -> Layers | None:
+        """The layers that `attempt` gives beside their backdrop, or None, as above."""
+        try:
+            layers, backdrop = attempt()
+        except EngineError as error:
+            if self.strict:
+                raise
+            self.reason = str(error)
+            return None
+        return layers if self.passes(layers[0], layers[1], matte, backdrop) else None
+
     def passes(self, composite: Picture, alpha: Mask8, matte: Matte, backdrop: Picture) -> bool:
         """Whether a composite shows the backdrop wherever its matte says so.
 
@@ -94,7 +108,7 @@ class Guard:
         levels = alpha[some]
         room = levels == 0
         same = (composite[some] == backdrop[some])[room].all()
-        more = float(levels.mean()) / 255 - float(matte.alpha[::GRID, ::GRID].mean())
+        more = float(levels.mean()) / 255 - float(matte.sparse().mean())
         if self.strict or (same and more <= OUTPUT_SLACK):
             return True
         self.reason = OUTPUT_TEXT
@@ -107,7 +121,9 @@ class Guard:
 
     def _check_coverage(self, matte: Matte) -> None:
         """Holds back a matte that nobody can have walked to since the last one."""
-        seen = matte.alpha[::GRID, ::GRID].copy()
+        seen = matte.sparse().copy()
+        if not np.isfinite(seen.sum()):
+            raise EngineError(NUMBER_TEXT)
         if seen.mean() > WHOLE:
             raise EngineError(WHOLE_TEXT)
         if jumps(seen, self._left):
@@ -132,15 +148,20 @@ def jumps(alpha: Alpha, last: Alpha | None) -> bool:
 def check(matte: Matte) -> None:
     """Raises EngineError unless shapes fit and every value is a number in its range.
 
-    The sum is enough to see a NaN or an infinity anywhere: both survive it.
+    What lies on a GPU was looked at there. The sum is enough to see a NaN or an
+    infinity anywhere: both survive it.
     """
+    if (sound := matte.sound()) is not None:
+        if not sound:
+            raise EngineError(FAULT_TEXT)
+        return
     low, high = matte.unified.shape, matte.alpha.shape
     shapes = (matte.coarse.shape, matte.residual.shape, matte.guide.shape)
     if len(low) != 2 or shapes != (low, (*low, 3), (*high, 3)) or high != (4 * low[0], 4 * low[1]):
         raise EngineError("the networks gave a matte of a wrong size: run engines verify")
     ranges = ((matte.alpha, 0), (matte.residual, -1), (matte.unified, 0), (matte.coarse, 0))
     if not all(np.isfinite(part.sum()) for part, _ in ranges):
-        raise EngineError("the networks gave a matte that is not a number: run engines verify")
+        raise EngineError(NUMBER_TEXT)
     if any(part.min() < least - SLACK or part.max() > 1 + SLACK for part, least in ranges):
         raise EngineError("the networks gave a matte out of range: run engines verify")
 

@@ -14,14 +14,15 @@ from .background import Background, open_background, plain
 from .bshm import Bshm
 from .guard import card
 from .manifest import load_manifest
+from .parts import cpu_parts
 from .pipeline import Pipeline, quantiles, stage_table
-from .runtimes import Runtime, cpu_runtime, get_runtime, lacking, load_bshm
+from .runtimes import Runtime, cpu_runtime, get_runtime, lacking, load_bshm, require
 from .settings import Settings
 from .sink import VirtualCamera, open_sink
 from .source import VideoFile, demo_clip
 from .source_live import AnyOf, LiveCamera, open_source
 from .swap import swap_in
-from .types import Frame, Matter, Picture, Shot, Sink, Size
+from .types import Frame, Matter, Parts, Picture, Shot, Sink, Size
 
 NETWORKS_SHARE = 0.75  # of a frame's time; the rest is for camera, composite and sinks
 TRIALS = 7
@@ -31,6 +32,7 @@ TELL_AFTER = 5
 
 def run_live(settings: Settings, most: int | None = None) -> None:
     """From source to sinks until the source ends, `most` frames are done or a signal comes."""
+    require(settings.runtime)  # before a camera is opened for nothing
     with ExitStack() as parts:
         interrupt_on_term(parts)
         text = str(demo_clip()) if settings.source == "demo" else settings.source
@@ -42,11 +44,17 @@ def run_live(settings: Settings, most: int | None = None) -> None:
         placeholder = first_picture(background, size) if alone is None else alone
         # Before the networks: the camera is there, and again there, seconds earlier.
         sinks = open_sinks(settings, size, source.fps, placeholder, parts)
-        runtime, bshm = live_networks(settings, size, source.fps, parts)
+        runtime, made = live_parts(settings, size, source.fps, parts)
         if settings.on_demand and isinstance(source, LiveCamera):
             rest_on_demand(source, sinks, parts)
         pipeline = Pipeline(
-            bshm, background, size, mirror=settings.mirror, smooth=settings.steady, card=alone
+            made.bshm,
+            background,
+            size,
+            mirror=settings.mirror,
+            card=alone,
+            steadier=made.steadier,
+            compositor=made.compositor,
         )
         say(f"{source.describe()}; output {size[0]}x{size[1]}; {runtime.description}")
         for sink in sinks:
@@ -124,16 +132,20 @@ def networks(runtime: str, preset: str, threads: int, parts: ExitStack) -> tuple
     return found, parts.enter_context(load_bshm(preset, found, threads))
 
 
-def live_networks(
+def live_parts(
     settings: Settings, size: Size, fps: float, parts: ExitStack
-) -> tuple[Runtime, Matter]:
-    """The preset that was asked for; else balanced, or fast where that keeps no pace.
-
-    With TensorRT the CPU makes the first mattes, in a preset that it can keep up
-    with, until the GPU is ready with the one that was asked for, or quality.
-    """
+) -> tuple[Runtime, Parts]:
+    """The CPU's, or with TensorRT those that become the GPU's; closed with `parts`."""
     if settings.runtime == "tensorrt" or (settings.runtime == "auto" and not lacking("tensorrt")):
         return cpu_then_gpu(settings, size, fps, parts)
+    runtime, bshm = live_networks(settings, size, fps, parts)
+    return runtime, cpu_parts(bshm, size, smooth=settings.steady)
+
+
+def live_networks(
+    settings: Settings, size: Size, fps: float, parts: ExitStack
+) -> tuple[Runtime, Bshm]:
+    """The preset that was asked for; else balanced, or fast where that keeps no pace."""
     preset = settings.preset or "balanced"
     runtime, bshm = networks(settings.runtime, preset, settings.threads, parts)
     if settings.preset or "fast" not in load_manifest().presets:
@@ -150,16 +162,19 @@ def live_networks(
 
 def cpu_then_gpu(
     settings: Settings, size: Size, fps: float, parts: ExitStack
-) -> tuple[Runtime, Matter]:
-    """A start that never waits for the GPU. Raises EngineError where TensorRT was asked for."""
-    if settings.runtime == "tensorrt" and lacking("tensorrt"):
-        get_runtime("tensorrt")  # says what is missing
+) -> tuple[Runtime, Parts]:
+    """A start that never waits for the GPU.
+
+    The CPU makes the first mattes, in a preset that it can keep up with, until the
+    GPU is ready with the one that was asked for, or quality.
+    """
     presets = load_manifest().presets
     preset = settings.preset or ("quality" if "quality" in presets else "balanced")
     on_openvino = cpu_runtime().name == "openvino"
     on_cpu = replace(settings, runtime="openvino" if on_openvino else "onnxruntime", preset=None)
-    runtime, cpu = live_networks(on_cpu, size, fps, parts)
-    swap = parts.enter_context(swap_in(cpu, preset, settings.threads, say))
+    runtime, bshm = live_networks(on_cpu, size, fps, parts)
+    cpu = cpu_parts(bshm, size, smooth=settings.steady)
+    swap = parts.enter_context(swap_in(cpu, preset, size, settings.threads, say))
     return replace(runtime, description=f"{runtime.description}, until TensorRT is ready"), swap
 
 

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import cv2
 import numpy as np
 
 from .background import Background, cover
-from .composite import Compositor, Layers
+from .composite import Compositor
 from .guard import Guard
 from .temporal import Steadier
-from .types import Frame, Matte, Matter, Picture, Shot, Sink, Size
+from .types import (
+    Composite,
+    Frame,
+    Layers,
+    Matte,
+    Matter,
+    Picture,
+    Shot,
+    Sink,
+    Size,
+    Steady,
+)
 
-STAGES = ("preprocess", "mpn", "qun", "mrn", "temporal", "background", "composite", "sink")
+# On a GPU the stages up to the matte are one: they are queued together and waited for once.
+STAGES = ("preprocess", "mpn", "qun", "mrn", "matte", "temporal", "background", "composite", "sink")
 KEPT = 10_000  # latest times of each stage: a call may last for hours
 GAP_S = 1.0  # between two frames: after it the last matte says nothing of the next
 
@@ -69,6 +81,7 @@ class Pipeline:
     With `fail_closed` a frame without a valid matte leaves as the background
     alone, or as `card` where one is given; without it (files, where a run can be
     repeated) the error is raised. `trouble` says why the last frame was withheld.
+    Whose mattes lie on a GPU brings its own `steadier` and `compositor`.
     """
 
     def __init__(
@@ -81,12 +94,14 @@ class Pipeline:
         smooth: bool = True,
         fail_closed: bool = True,
         card: Picture | None = None,
+        steadier: Steady | None = None,
+        compositor: Composite | None = None,
     ) -> None:
         self.bshm, self.background, self.card = bshm, background, card
         self.size, self.mirror = size, mirror
-        self.steadier = Steadier(smooth=smooth)
+        self.steadier: Steady = steadier or Steadier(smooth=smooth)
         self.guard = Guard(strict=not fail_closed)
-        self.compositor = Compositor(size)
+        self.compositor: Composite = compositor or Compositor(size)
         self.clock = StageClock()
         self._seen: tuple[int, float] | None = None  # session and time of the last frame
 
@@ -103,8 +118,7 @@ class Pipeline:
         """Until the source ends or `after` says False. Returns the number of frames."""
         count = 0
         foreground = any(sink.needs_foreground for sink in sinks)
-        for frame in source:
-            shot = self.shoot(frame, foreground=foreground)
+        for frame, shot in self.shots(source, foreground=foreground):
             for sink in sinks:
                 sink.send(shot)
             self.clock("sink")
@@ -113,6 +127,11 @@ class Pipeline:
             if not after(shot):
                 break
         return count
+
+    def shots(self, source: Iterable[Frame], *, foreground: bool) -> Iterator[tuple[Frame, Shot]]:
+        """Every frame and what became of it, in order."""
+        for frame in source:
+            yield frame, self.shoot(frame, foreground=foreground)
 
     def shoot(self, frame: Frame, *, foreground: bool = False) -> Shot:
         """One frame's way: preprocess ▸ MPN ▸ QUN ▸ MRN ▸ temporal ▸ guard ▸ composite."""
@@ -143,11 +162,14 @@ class Pipeline:
 
     def _composite(self, frame: Frame, matte: Matte, foreground: bool) -> Layers | None:
         """The person before the background; None where it is not what the matte says."""
-        backdrop = self.background(frame, matte)
-        self.clock("background")
-        layers = self.compositor(frame.image, matte, backdrop, foreground=foreground)
-        composite, alpha, _ = layers
-        return layers if self.guard.passes(composite, alpha, matte, backdrop) else None
+
+        def attempt() -> tuple[Layers, Picture]:
+            backdrop = self.background(frame, matte)
+            self.clock("background")
+            layers = self.compositor(frame.image, matte, backdrop, foreground=foreground)
+            return layers, backdrop
+
+        return self.guard.composite(attempt, matte)
 
     def _withhold(self, frame: Frame) -> Layers:
         """The background alone, or the card."""

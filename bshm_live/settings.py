@@ -14,6 +14,7 @@ Preset = Literal["fast", "balanced", "quality"]
 Runtime = Literal["auto", "onnxruntime", "openvino", "tensorrt"]
 Trouble = Literal["background", "card"]
 PRESETS: tuple[Preset, ...] = ("fast", "balanced", "quality")
+TALL = "tall"  # the networks for portrait format: taken by itself, never asked for
 RUNTIMES: tuple[Runtime, ...] = ("auto", "onnxruntime", "openvino", "tensorrt")
 TROUBLES: tuple[Trouble, ...] = ("background", "card")
 

@@ -1,118 +1,117 @@
-"""A start that never waits: the CPU's networks until the GPU's are ready, agree, and take over.
+"""A start that never waits: the CPU's parts until the GPU's are ready, agree, and take over.
 
 Engines are built in a process of their own; loading and comparing are done in a
-thread. The loop sees one object that makes mattes, and the change falls between
-two frames. Whatever fails is told in one line, and the CPU goes on.
+thread. The loop sees one matter, one steadier and one compositor, and the change
+falls between two frames. Whatever fails is told in one line, and the CPU goes on.
 """
 
 from __future__ import annotations
 
-import os
-import queue
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from typing import Any
 
-import numpy as np
-
+from .agree import Trial
+from .builder import Builder
 from .errors import EngineError
+from .gpu.parts import open_gpu
+from .parts import CpuParts
 from .runtimes import get_runtime, load_bshm
 from .source import VideoFile, demo_clip
-from .types import Alpha, Matte, Matter, Picture, Shape
+from .types import Layers, Matte, Matter, Parts, Picture, Shape, Size
 
 Clock = Callable[[str], None]
 Say = Callable[[str], None]
+Way = Callable[[], tuple[Parts, str]]  # parts that use the GPU, and a line that names them
 
-PATIENCE_S = 900.0  # for the builder: TensorRT on a small GPU takes minutes
-TRIALS = 3  # pictures on which both must agree
-# Of alpha, between the same networks on CPU and GPU; a hard edge may fall either way
-# in a few places, so that those few may be further apart.
-AGREE = 2e-2
-AGREE_SHARE = 0.999
-LEAST_PERSON = 0.01  # of a picture: where nobody is, networks that see nobody agree always
-LOOK_S = 0.2  # how often the thread looks whether the program closes
-END_S = 2.0  # what a closing program grants builder and thread
-NICE = 10  # the builder must not slow the frames
-TOLD = 200  # characters of a builder's last words
+END_S = 2.0  # what a closing program grants the thread
 
 
 class Swap:
-    """A Matter on the CPU that becomes one on the GPU. Owns both.
+    """Parts on the CPU that become others on a GPU. Owns both.
 
-    `build` is the builder's command line, which ends with 0 when the engines lie
-    in the cache; `load` gives the GPU's networks and a line that names them; `twin`
-    gives the same networks on the CPU, with which they are compared on `known`, a
-    picture with a person, and on frames as they come. `say` is told what happens,
-    from another thread too.
+    `builder` makes what `ways` need; these are tried in order, best first, and
+    `trial` decides on each. `say` is told what happens, from another thread too.
     """
 
     def __init__(
         self,
-        cpu: Matter,
-        build: Sequence[str],
-        load: Callable[[], tuple[Matter, str]],
-        twin: Callable[[], Matter],
-        known: Picture,
+        cpu: CpuParts,
+        builder: Builder,
+        ways: Sequence[Way],
+        trial: Trial,
         say: Say,
-        patience_s: float = PATIENCE_S,
     ) -> None:
-        self._cpu, self._now = cpu, cpu
-        self._build, self._load, self._twin, self._known = build, load, twin, known
-        self._say, self._patience_s = say, patience_s
-        self._next: tuple[Matter, str] | None = None  # agreed, waiting for the end of a frame
-        self._frames: queue.Queue[tuple[Picture, Alpha | None]] = queue.Queue(maxsize=1)
-        self._looking = threading.Event()  # the thread wants frames
+        self.cpu = cpu
+        self.now: Parts = cpu
+        self.steadier, self.compositor = SwapSteadier(self), SwapCompositor(self)
+        self._builder, self._ways, self._trial, self._say = builder, ways, trial, say
+        self._next: tuple[Parts, str] | None = None  # agreed, waiting for the end of a frame
         self._closing = threading.Event()
-        self._lock = threading.Lock()  # of _next and _builder against close
-        self._builder: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()  # of _next against close
         self._start = time.monotonic()
         self._thread = threading.Thread(target=self._prepare, name="swap", daemon=True)
         self._thread.start()
 
     @property
+    def bshm(self) -> Matter:
+        return self
+
+    @property
     def low(self) -> Shape:
-        return self._now.low
+        return self.now.bshm.low
 
     @property
     def high(self) -> Shape:
-        return self._now.high
+        return self.now.bshm.high
 
     @property
     def swapped(self) -> bool:
         """Whether the GPU makes the mattes now."""
-        return self._now is not self._cpu
+        return self.now is not self.cpu
 
-    def matte(
-        self, picture: Picture, hint: Alpha | None = None, clock: Clock = lambda stage: None
-    ) -> Matte:
+    def matte(self, picture: Picture, hint: Any = None, clock: Clock = lambda stage: None) -> Matte:
         """As Bshm.matte; its size may differ from the last one's."""
-        self._take_over()
-        if self._looking.is_set() and self._frames.empty():
-            self._frames.put((picture.copy(), None if hint is None else hint.copy()))
+        self._trial.offer(picture, hint)
         try:
-            return self._now.matte(picture, hint, clock)
+            return self.now.bshm.matte(picture, hint, clock)
         except EngineError as error:
             if not self.swapped:
                 raise
-            self._fall_back(error)
-        return self._cpu.matte(picture, hint, clock)
+            self.fall_back(error)
+        return self.cpu.bshm.matte(picture, self.cpu.steadier.hint(picture), clock)
+
+    def take_over(self) -> None:
+        """Between two frames: the last is done, the next not begun."""
+        if self._next is None:
+            return
+        name = self._next[1]
+        if following := self._agreed():
+            self.now = following
+            seconds = time.monotonic() - self._start
+            self._say(f"{name}: takes over after {seconds:.1f} s")
+
+    def fall_back(self, error: EngineError) -> None:
+        """For good: the CPU makes this frame, or the next."""
+        self._say(f"back on the CPU: {error}")
+        failed, self.now = self.now, self.cpu
+        self.cpu.steadier.reset()  # what it remembers is long gone
+        with suppress(EngineError):  # it has failed already
+            failed.close()
 
     def close(self) -> None:
         """Ends the builder and frees everything; takes a few seconds at most."""
         self._closing.set()
-        with self._lock:
-            builder = self._builder
-        if builder is not None:
-            builder.terminate()
+        self._builder.close()
+        self._trial.close()
         self._thread.join(END_S)
-        if builder is not None and builder.poll() is None:
-            builder.kill()
         following = self._agreed()
-        for matter in {id(m): m for m in (following, self._now, self._cpu) if m}.values():
-            matter.close()
+        for parts in {id(p): p for p in (following, self.now, self.cpu) if p}.values():
+            parts.close()
 
     def __enter__(self) -> Swap:
         return self
@@ -120,23 +119,7 @@ class Swap:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _take_over(self) -> None:
-        """Between two frames: the last is done, the next not begun."""
-        if self._next is None:
-            return
-        name = self._next[1]
-        if following := self._agreed():
-            self._now = following
-            seconds = time.monotonic() - self._start
-            self._say(f"{name}: takes over after {seconds:.1f} s")
-
-    def _fall_back(self, error: EngineError) -> None:
-        self._say(f"back on the CPU: {error}")
-        failed, self._now = self._now, self._cpu
-        with suppress(EngineError):  # it has failed already
-            failed.close()
-
-    def _agreed(self) -> Matter | None:
+    def _agreed(self) -> Parts | None:
         """Takes what the thread has left."""
         with self._lock:
             following, self._next = self._next, None
@@ -145,13 +128,8 @@ class Swap:
     def _prepare(self) -> None:
         """The thread: build ▸ load ▸ compare ▸ hand over."""
         try:
-            self._run_builder()
-            following, name = self._load()
-            try:
-                self._compare(following)
-            except EngineError:
-                following.close()
-                raise
+            self._builder.run()
+            following, name = self._first_that_agrees()
         except EngineError as error:
             if not self._closing.is_set():
                 self._say(f"the CPU goes on: {error}")
@@ -162,53 +140,83 @@ class Swap:
                 return
         following.close()
 
-    def _run_builder(self) -> None:
-        """Raises EngineError with the builder's last line where it fails."""
-        with self._lock:
-            if self._closing.is_set():
-                raise EngineError("closed")
-            self._builder = builder = start_quietly(self._build)
-        try:
-            _, said = builder.communicate(timeout=self._patience_s)
-        except subprocess.TimeoutExpired:
-            builder.kill()
-            builder.communicate()
-            reason = f"the engines were not built after {self._patience_s:g} s"
-            raise EngineError(f"{reason}; try bshm-live engines build --progress") from None
-        if builder.returncode:
-            lines = said.decode(errors="replace").strip().splitlines()
-            last = lines[-1].removeprefix("bshm-live: ")[:TOLD] if lines else "no reason given"
-            raise EngineError(f"building the engines failed ({builder.returncode}): {last}")
-
-    def _compare(self, following: Matter) -> None:
-        """Raises EngineError unless both agree on a known picture and on frames as they come."""
-        twin = self._twin()
-        try:
-            agree(following.matte(self._known), twin.matte(self._known), person=True)
-            for _ in range(TRIALS):
-                picture, hint = self._next_frame()
-                agree(following.matte(picture, hint), twin.matte(picture, hint))
-        finally:
-            self._looking.clear()
-            twin.close()
-
-    def _next_frame(self) -> tuple[Picture, Alpha | None]:
-        self._looking.set()
-        while not self._closing.is_set():
+    def _first_that_agrees(self) -> tuple[Parts, str]:
+        """The best way that works; its line says why a better one does not. Raises EngineError."""
+        *better, last = self._ways
+        refused = ""
+        for way in better:
             try:
-                return self._frames.get(timeout=LOOK_S)
-            except queue.Empty:
-                continue
-        raise EngineError("closed")
+                following, name = self._compared(way)
+                return following, name + refused
+            except EngineError as error:
+                if self._closing.is_set():
+                    raise
+                refused += f" ({error})"
+        following, name = self._compared(last)
+        return following, name + refused
+
+    def _compared(self, way: Way) -> tuple[Parts, str]:
+        """What a way gives, once it agrees with the CPU. Raises EngineError."""
+        following, name = way()
+        try:
+            self._trial(following)
+        except EngineError:
+            with suppress(EngineError):
+                following.close()
+            raise
+        return following, name
 
 
-def swap_in(cpu: Matter, preset: str, threads: int, say: Say) -> Swap:
+class SwapSteadier:
+    """The steadier of whoever makes the mattes; a frame begins with its hint."""
+
+    def __init__(self, swap: Swap) -> None:
+        self._swap = swap
+
+    def hint(self, picture: Picture) -> Any:
+        self._swap.take_over()
+        return self._swap.now.steadier.hint(picture)
+
+    def steady(self, matte: Matte) -> Matte:
+        return self._swap.now.steadier.steady(matte)
+
+    def reset(self) -> None:
+        self._swap.now.steadier.reset()
+
+
+class SwapCompositor:
+    """The compositor of whoever makes the mattes."""
+
+    def __init__(self, swap: Swap) -> None:
+        self._swap = swap
+
+    def __call__(
+        self, image: Picture, matte: Matte, background: Picture, *, foreground: bool = False
+    ) -> Layers:
+        """A GPU that fails here has this frame withheld; the CPU makes the next."""
+        try:
+            return self._swap.now.compositor(image, matte, background, foreground=foreground)
+        except EngineError as error:
+            if self._swap.swapped:
+                self._swap.fall_back(error)
+            raise
+
+    def covered(self, background: Picture) -> Layers:
+        return self._swap.now.compositor.covered(background)
+
+
+def swap_in(cpu: CpuParts, preset: str, size: Size, threads: int, say: Say) -> Swap:
     """`cpu` now, and TensorRT with a preset of its own when it is ready. Raises EngineError."""
     command = [sys.executable, "-m", "bshm_live", "engines", "build", "--preset", preset]
 
-    def load() -> tuple[Matter, str]:
+    def whole() -> tuple[Parts, str]:
+        parts = open_gpu(preset, size, smooth=cpu.steadier.smooth)
+        return parts, f"{get_runtime('tensorrt').description}, frames stay on the GPU"
+
+    def networks_alone() -> tuple[Parts, str]:
         runtime = get_runtime("tensorrt")
-        return load_bshm(preset, runtime, threads), runtime.description
+        parts = replace(cpu, bshm=load_bshm(preset, runtime, threads))
+        return parts, f"{runtime.description}, composites on the CPU"
 
     def twin() -> Matter:
         return load_bshm(preset, get_runtime("onnxruntime"), threads=1)
@@ -216,47 +224,5 @@ def swap_in(cpu: Matter, preset: str, threads: int, say: Say) -> Swap:
     clip = VideoFile(demo_clip())
     known = next(iter(clip)).image.copy()
     clip.close()
-    return Swap(cpu, command, load, twin, known, say)
-
-
-def agree(one: Matte, other: Matte, *, person: bool = False) -> None:
-    """Raises EngineError where two mattes of the same picture are not the same.
-
-    `person`: there is one in the picture, so both must have found it.
-    """
-    if one.alpha.shape != other.alpha.shape:
-        raise EngineError("the GPU's mattes have another size than the CPU's; reinstall bshm-live")
-    for name in ("alpha", "unified", "coarse", "residual"):
-        apart = np.abs(getattr(one, name) - getattr(other, name))
-        most = float(np.quantile(apart, AGREE_SHARE))
-        if not most <= AGREE:  # a NaN, too, disagrees
-            raise EngineError(
-                f"the GPU's {name} differs from the CPU's by {most:.1e}, more than {AGREE:.0e}; "
-                "update the NVIDIA driver, and run bshm-live engines verify"
-            )
-    if person and other.alpha.mean() < LEAST_PERSON:
-        raise EngineError("nobody found in the picture for comparison; reinstall bshm-live")
-
-
-def start_quietly(command: Sequence[str]) -> subprocess.Popen[bytes]:
-    """A process that yields to this one, and that Ctrl-C in the terminal does not reach.
-
-    What it says on stderr is kept. Raises EngineError.
-    """
-    windows = sys.platform == "win32"
-    flags: int = getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0)  # Windows has it
-    try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            start_new_session=not windows,
-            creationflags=flags,
-        )
-    except OSError as error:
-        raise EngineError(f"{command[0]} does not start ({error.strerror})") from error
-    if not windows:
-        with suppress(OSError):  # it has ended already
-            os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
-    return process
+    trial = Trial(cpu, twin, known)
+    return Swap(cpu, Builder(command), (whole, networks_alone), trial, say)

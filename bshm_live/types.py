@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +26,9 @@ else:  # the command line reads this file and must start without NumPy
 
 Size = tuple[int, int]
 Shape = tuple[int, ...]
+# Composite, alpha and foreground of one frame
+Layers: TypeAlias = "tuple[Picture, Mask8, Picture | None]"
+SPARSE = 4  # pixels
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,14 @@ class Matte:
     unified: Alpha
     coarse: Alpha
     guide: Picture
+
+    def sparse(self) -> Alpha:
+        """Alpha on every fourth pixel: enough to tell how much of a picture is person."""
+        return self.alpha[::SPARSE, ::SPARSE]
+
+    def sound(self) -> bool | None:
+        """Whether all values were found in their ranges where the matte lies; None: not looked."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -98,8 +109,9 @@ class Matter(Protocol):
     """What makes mattes of pictures: Bshm, and whatever stands in for it.
 
     `low` is (h, w), `high` (4h, 4w); both may change between two mattes. `matte`
-    takes a BGR picture of any size and the last matte as a hint, tells `clock`
-    the name of each stage that is done, and raises EngineError.
+    takes a BGR picture of any size and the last matte as a hint (an array, or what
+    the Steady beside it gives), tells `clock` the name of each stage that is done,
+    and raises EngineError.
     """
 
     @property
@@ -107,8 +119,44 @@ class Matter(Protocol):
     @property
     def high(self) -> Shape: ...
     def matte(
-        self, picture: Picture, hint: Alpha | None = None, clock: Callable[[str], None] = ...
+        self, picture: Picture, hint: Any = None, clock: Callable[[str], None] = ...
     ) -> Matte: ...
+    def close(self) -> None: ...
+
+
+class Steady(Protocol):
+    """Gives a Matter its hint and takes the flicker out of its mattes; remembers the last.
+
+    `hint` is called first, once a frame; `reset` makes it forget.
+    """
+
+    def hint(self, picture: Picture) -> Any: ...
+    def steady(self, matte: Matte) -> Matte: ...
+    def reset(self) -> None: ...
+
+
+class Composite(Protocol):
+    """Puts the person of a frame before a background, all of one size.
+
+    What it returns may be written anew for the next frame. `covered` gives the
+    background alone. Raises EngineError.
+    """
+
+    def __call__(
+        self, image: Picture, matte: Matte, background: Picture, *, foreground: bool = False
+    ) -> Layers: ...
+    def covered(self, background: Picture) -> Layers: ...
+
+
+class Parts(Protocol):
+    """Matter, steadier and compositor of one place, the CPU or a GPU: they go together."""
+
+    @property
+    def bshm(self) -> Matter: ...
+    @property
+    def steadier(self) -> Steady: ...
+    @property
+    def compositor(self) -> Composite: ...
     def close(self) -> None: ...
 
 

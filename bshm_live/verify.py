@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from . import engine_cache
 from .errors import EngineError
 from .manifest import REINSTALL, Manifest, engines_folder, load_manifest
-from .runtimes import MODULES, Runtime, available, get_runtime, load_bshm, state
+from .runtimes import MODULES, Runtime, available, get_runtime, load_bshm, state, tensorrt_f32
 from .types import Engine, Tensor
 
 
@@ -55,8 +55,7 @@ def verify_engines() -> int:
     """
     goldens = load_goldens()
     wrong = []
-    for name in available():
-        runtime = get_runtime(name)
+    for runtime in runtimes():
         print(f"{runtime.description}")
         for preset in sorted(goldens):
             found = compare(preset, runtime, goldens[preset])
@@ -64,7 +63,7 @@ def verify_engines() -> int:
             text = "  ".join(f"{stage} {value:.1e}" for stage, value in found.items())
             print(f"  {preset:9} {text}")
             if not worst <= runtime.bound:  # a NaN, too, is wrong
-                wrong.append(f"{name} differs by {worst:.1e} from the goldens of {preset}")
+                wrong.append(f"{runtime.name} differs by {worst:.1e} from the goldens of {preset}")
         print(f"  bound     {runtime.bound:.0e}")
     if wrong:
         raise EngineError(f"{wrong[0]}: update it, or choose another with --runtime")
@@ -73,6 +72,14 @@ def verify_engines() -> int:
             print(f"not verified: {state(name)[1]}")
     print("all within their bounds")
     return 0
+
+
+def runtimes() -> Iterator[Runtime]:
+    """All that are there; TensorRT, which uses float16, in float32 too."""
+    for name in available():
+        yield get_runtime(name)
+        if name == "tensorrt":
+            yield tensorrt_f32()
 
 
 def load_goldens() -> dict[str, dict[str, NDArray[Any]]]:

@@ -1,20 +1,34 @@
-"""The in-memory twin of a GPU with TensorRT: pycuda's driver and TensorRT's runtime half.
+"""The twin of a GPU as pycuda and TensorRT show it: their modules over gpu_twin's memory.
 
-Device memory is a dictionary, a stream is a list of things to do that nothing
-does before it is waited for, and an engine is the ONNX network behind it, run by
-ONNX Runtime where the addresses say its tensors lie. Copies without a wait,
-addresses that were not given and work outside the context show as wrong numbers
-or fail.
+Streams are late, as a seed decides. Kernels are the host's own; an engine is the
+ONNX network behind it, run by ONNX Runtime where the addresses say its tensors
+lie. Copies without a wait, addresses that were not given and work outside the
+context show as wrong numbers or fail.
 """
 
 from __future__ import annotations
 
-import itertools
+import sys
 import types
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
+import pytest
+from gpu_twin import HostCuda, Mark, host_kernels
+
+from bshm_live.nvidia import Gpu
+
+BUILDS = find_spec("tensorrt_rtx") is not None and find_spec("tensorrt") is None
+WHY_NOT = "TensorRT for RTX, which builds without a GPU, is not what is installed"
+AMPERE = Gpu("Toy RTX 3060", (8, 6), (13, 0))
+LATE = 1  # a seed
+OURS = ("bshm_live.runtimes.tensorrt", "bshm_live.gpu.pycuda")  # import pycuda
 
 
 class Error(Exception):
@@ -22,46 +36,83 @@ class Error(Exception):
 
 
 class Device:
-    """All there is on the machine: memory by address, streams by handle, the context's depth."""
+    """The GPU: everything on it fails once `fails` is set."""
 
     def __init__(self) -> None:
-        self.memory: dict[int, bytearray] = {}
-        self.streams: dict[int, Stream] = {}
-        self.depth = 0
+        self.cuda = HostCuda(None, seed=LATE)
         self.fails = False
-        self.addresses = itertools.count(0x1000, 0x1000)
 
-    def check(self) -> None:
-        if self.fails or not self.depth:
+    def check(self) -> HostCuda:
+        if self.fails or not self.cuda.current:
             raise Error("the GPU has fallen off the bus" if self.fails else "no current context")
+        return self.cuda
 
 
 class Stream:
     def __init__(self, device: Device) -> None:
-        device.check()
-        self.device, self.todo = device, list[Callable[[], None]]()
-        self.handle = next(device.addresses)
-        device.streams[self.handle] = self
+        self.device = device
+        self.handle = device.check().stream()
 
     def synchronize(self) -> None:
-        self.device.check()
-        todo, self.todo = self.todo, []
-        for work in todo:
-            work()
+        self.device.check().synchronize(self.handle)
+
+    def wait_for_event(self, event: Event) -> None:
+        self.device.check().wait(self.handle, event.mark)
+
+
+class Event:
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self.mark: Mark = device.check().event()
+
+    def record(self, stream: Stream) -> None:
+        self.device.check().record(self.mark, stream.handle)
+
+    def time_till(self, later: Event) -> float:
+        return self.device.check().elapsed(self.mark, later.mark)
 
 
 class Allocation:
     def __init__(self, device: Device, size: int) -> None:
-        device.check()
-        self.device, self.address = device, next(device.addresses)
-        device.memory[self.address] = bytearray(b"\xff" * size)  # NaN until written
+        self.device, self.address = device, device.check().allocate(size)
 
     def __int__(self) -> int:
         return self.address
 
     def free(self) -> None:
-        self.device.check()
-        del self.device.memory[self.address]
+        self.device.check().free(self.address)
+
+
+class Function:
+    """Launched as pycuda's prepared functions are: three sizes each way, arguments by format."""
+
+    def __init__(self, device: Device, name: str) -> None:
+        self.device, self.name = device, name
+
+    def prepare(self, formats: Sequence[str]) -> Function:
+        (only,) = formats
+        assert only == f"{self.device.cuda.sizes()[self.name]}s"
+        return self
+
+    def prepared_async_call(
+        self, grid: tuple[int, ...], block: tuple[int, ...], stream: Stream, arguments: bytes
+    ) -> None:
+        assert (len(grid), len(block), grid[2], block[2]) == (3, 3, 1, 1)
+        assert len(arguments) == self.device.cuda.sizes()[self.name]
+        cuda = self.device.check()
+        cuda.launch(self.name, grid[:2], block[:2], arguments, stream.handle)
+
+
+class Module:
+    """What module_from_buffer gives: compiled for a GPU, it is the host's library that runs."""
+
+    def __init__(self, device: Device, code: bytes) -> None:
+        assert code.startswith(b"\x7fELF"), "not a cubin"
+        device.check().use(host_kernels())
+        self.device = device
+
+    def get_function(self, name: str) -> Function:
+        return Function(self.device, name)
 
 
 class Context:
@@ -73,31 +124,31 @@ class Context:
     def push(self) -> None:
         if self.device.fails:
             raise Error("the GPU has fallen off the bus")
-        self.device.depth += 1
+        self.device.cuda.current += 1
+
+    def detach(self) -> None: ...
 
 
 def driver(device: Device) -> types.ModuleType:
     """What `import pycuda.driver` gives."""
-    module = types.ModuleType("pycuda.driver")
+    module: Any = types.ModuleType("pycuda.driver")
 
     def pop() -> None:
-        assert device.depth, "popped more often than pushed"
-        device.depth -= 1
+        assert device.cuda.current, "popped more often than pushed"
+        device.cuda.current -= 1
 
-    def htod(target: Allocation, source: np.ndarray, stream: Stream) -> None:
-        device.check()
-        stream.todo.append(
-            lambda: device.memory[int(target)].__setitem__(slice(None), bytes(source))
-        )
+    def htod(target: Allocation | int, source: np.ndarray, stream: Stream) -> None:
+        device.check().upload(int(target), source, stream.handle)
 
-    def dtoh(target: np.ndarray, source: Allocation, stream: Stream) -> None:
-        device.check()
+    def dtoh(target: np.ndarray, source: Allocation | int, stream: Stream) -> None:
+        device.check().download(target, int(source), stream.handle)
 
-        def work() -> None:
-            flat = np.frombuffer(bytes(device.memory[int(source)]), np.float32)
-            target[...] = flat.reshape(target.shape)
+    def memset(target: int, value: int, count: int, stream: Stream) -> None:
+        assert value == 0
+        device.check().clear(target, 4 * count, stream.handle)
 
-        stream.todo.append(work)
+    def pagelocked(shape: int | tuple[int, ...], kind: Any) -> np.ndarray:
+        return device.check().pinned((shape,) if isinstance(shape, int) else shape, kind)
 
     module.Error = Error
     module.init = lambda: None
@@ -105,10 +156,11 @@ def driver(device: Device) -> types.ModuleType:
         retain_primary_context=lambda: Context(device)
     )
     module.Context = types.SimpleNamespace(pop=pop)
-    module.Stream = lambda: Stream(device)
+    module.Stream, module.Event = lambda: Stream(device), lambda: Event(device)
     module.mem_alloc = lambda size: Allocation(device, size)
-    module.pagelocked_empty = lambda shape, kind: np.full(shape, np.nan, kind)
+    module.pagelocked_empty, module.memset_d32_async = pagelocked, memset
     module.memcpy_htod_async, module.memcpy_dtoh_async = htod, dtoh
+    module.module_from_buffer = lambda code: Module(device, code)
     return module
 
 
@@ -124,22 +176,21 @@ class Execution:
         return True
 
     def execute_async_v3(self, handle: int) -> bool:
-        if not self.device.depth:
+        if self.device.fails or not self.device.cuda.current:
             return False
         addresses = dict(self.addresses)
 
-        def work() -> None:
-            feeds = {
-                i.name: np.frombuffer(bytes(self.device.memory[addresses[i.name]]), np.float32)
-                .reshape(i.shape)
-                .copy()
-                for i in self.session.get_inputs()
-            }
-            names = [o.name for o in self.session.get_outputs()]
-            for name, value in zip(names, self.session.run(names, feeds), strict=True):
-                self.device.memory[addresses[name]][:] = value.tobytes()
+        def view(tensor: Any) -> np.ndarray:
+            return self.device.cuda.view(addresses[tensor.name], tensor.shape, np.float32)
 
-        self.device.streams[handle].todo.append(work)
+        def work() -> None:
+            feeds = {i.name: view(i).copy() for i in self.session.get_inputs()}
+            outputs = self.session.get_outputs()
+            results = self.session.run([o.name for o in outputs], feeds)
+            for output, result in zip(outputs, results, strict=True):
+                view(output)[...] = result
+
+        self.device.cuda.queue(handle, work)
         return True
 
 
@@ -184,3 +235,55 @@ class Engine:
     def create_execution_context(self, config: types.SimpleNamespace) -> Execution:
         Engine.made += not config.cache.blob
         return Execution(self.device, self.session, config)
+
+
+class Twin:
+    """A machine with a GPU: `module` is the runtime's; `broken` engines do not load."""
+
+    def __init__(self, device: Device) -> None:
+        self.device, self.broken = device, 0
+        self.module = import_module("bshm_live.runtimes.tensorrt")
+
+
+@contextmanager
+def gpu_here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Twin]:
+    """TensorRT's builder is the real one, everything that needs a card its twin."""
+    from bshm_live import build, half, nvidia, runtimes, trt_build
+
+    device, package = Device(), types.ModuleType("pycuda")
+    package.driver = driver(device)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "pycuda", package)
+    monkeypatch.setitem(sys.modules, "pycuda.driver", package.driver)  # type: ignore[attr-defined]
+    for name in OURS:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    for module in (build, nvidia, runtimes):
+        monkeypatch.setattr(module, "find_gpu", lambda: AMPERE)
+    monkeypatch.setattr(runtimes, "tensorrt_lacks", lambda: iter(()))
+    twin = Twin(device)
+    monkeypatch.setattr(twin.module, "find_gpu", lambda: AMPERE)
+    networks: dict[bytes, bytes] = {}  # engine to what it was built from
+    engine_of = trt_build.engine_of
+
+    def remembered(path: Path, gpu: Gpu, precision: str, *rest: Any) -> Any:
+        key, blob, stored = engine_of(path, gpu, precision, *rest)
+        content = path.read_bytes()
+        networks[blob] = half.to_half(content) if precision == "f16" else content
+        return key, blob, stored
+
+    class Runtime:
+        def __init__(self, log: object) -> None: ...
+
+        def deserialize_cuda_engine(self, blob: bytes) -> Engine | None:
+            assert device.cuda.current == 1
+            if twin.broken:
+                twin.broken -= 1
+                return None
+            return Engine(device, networks[blob], trt_build.trt.TensorIOMode)
+
+    monkeypatch.setattr(twin.module, "engine_of", remembered)
+    monkeypatch.setattr(trt_build.trt, "Runtime", Runtime)
+    monkeypatch.setattr(Engine, "made", 0)
+    yield twin
+    assert device.cuda.current == 0
+    for name in OURS:
+        monkeypatch.delitem(sys.modules, name, raising=False)

@@ -14,6 +14,7 @@ import random
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -70,16 +71,33 @@ class Mark:
 
 
 class HostCuda:
-    """A Cuda without a GPU. Without a seed work runs at once."""
+    """A Cuda without a GPU. Without a seed work runs at once; without a library, no kernels."""
 
-    def __init__(self, library: Path, *, half: bool = False, seed: int | None = None) -> None:
+    def __init__(
+        self, library: Path | None, *, half: bool = False, seed: int | None = None
+    ) -> None:
         self.half = half
-        self._library = ctypes.CDLL(str(library))
+        self._library: ctypes.CDLL | None = None
+        if library is not None:
+            self.use(library)
         self._random = None if seed is None else random.Random(seed)
         self._memory: dict[int, np.ndarray] = {}
         self._queues: dict[int, Queue] = {}
         self.launched: list[str] = []
-        self.current = 0  # depth of `active`
+        self._contexts = threading.local()  # each thread has a stack of its own
+
+    def use(self, library: Path) -> None:
+        """Takes its kernels from there."""
+        self._library = ctypes.CDLL(str(library))
+
+    @property
+    def current(self) -> int:
+        """Depth of `active` in this thread."""
+        return getattr(self._contexts, "depth", 0)
+
+    @current.setter
+    def current(self, depth: int) -> None:
+        self._contexts.depth = depth
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -92,6 +110,7 @@ class HostCuda:
     def sizes(self) -> dict[str, int]:
         """Bytes of each kernel's arguments, as the compiler laid them out."""
         names = [kind.__name__.lower() for kind in KERNELS]
+        assert self._library is not None
         return {n: ctypes.c_size_t.in_dll(self._library, f"{n}_size").value for n in names}
 
     def allocate(self, size: int) -> int:

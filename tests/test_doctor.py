@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bshm_live import doctor
+from bshm_live import doctor, nvidia
+from bshm_live.gpu import nvrtc
+from bshm_live.nvidia import Gpu
 from bshm_live.system import Done, System
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="V4L2 is Linux's")
@@ -53,6 +55,34 @@ def test_doctor_fails_without_networks(
 def test_doctor_is_content_with_networks(capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor.run_doctor() == 0
     assert "ok    networks: 6 files" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("toy_engines")
+def test_doctor_names_every_part_that_the_gpu_lacks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gpu = Gpu("Toy RTX", (8, 6), (12, 4))
+    for module in (nvidia, doctor):
+        monkeypatch.setattr(module, "find_gpu", lambda: gpu)
+    monkeypatch.setattr(nvidia, "find_spec", lambda name: None)
+    monkeypatch.setattr(doctor, "toolkit", lambda: None)
+    monkeypatch.setattr(nvrtc, "folders", lambda: iter(()))
+    assert doctor.run_doctor() == 0
+    text = capsys.readouterr().out
+    for part, line in (
+        ("TensorRT is not installed", nvidia.EXTRA),
+        ("pycuda is not installed", "pip install pycuda"),
+        ("CUDA toolkit", "sudo apt install nvidia-cuda-toolkit"),
+        ("NVRTC, the kernels' compiler, is not here", "pip install nvidia-cuda-nvrtc-cu12"),
+    ):
+        assert re.search(f"^todo  .*{part}.*{re.escape(line)}", text, re.MULTILINE), part
+    lack = nvidia.Lack("no NVIDIA driver", nvidia.DRIVER_FIX)
+    for module in (nvidia, doctor):
+        monkeypatch.setattr(module, "find_gpu", lambda: lack)
+    assert doctor.run_doctor() == 0
+    text = capsys.readouterr().out
+    assert f"todo  tensorrt: no NVIDIA driver: {nvidia.DRIVER_FIX}" in text
+    assert "NVRTC" not in text, "nothing here would use it"
 
 
 @linux

@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
-from conftest import TOY, fake_networks
-from gpu_twin import HostCuda, host_engines, host_kernels
+from onnx import TensorProto, helper
 
-pytest.importorskip("onnx")
-
-from bshm_live.gpu.parts import gpu_parts
-from bshm_live.manifest import load_manifest
+from bshm_live.gpu.bench import Report, Row
+from bshm_live.gpu.rates import Rates
 from bshm_live.nvidia import Lack
-from bshm_live.runtimes.onnxruntime import OnnxRuntimeEngine
 from tools import gpu_check
-from tools.gpu_check import Rates, Row, floor_ms, markdown, operations, probe, row
+from tools.gpu_check import ON_GPU, rival, rvm_ms
+
+STAGES = {"mpn": 0.1, "qun": 0.1, "mrn": 0.3}
+REPORT = Report("a card", Rates(1e9, 1e9, 1e12), 1e9, [Row((64, 36), 1, 1, 1, 1, STAGES)])
 
 
 def test_without_a_gpu_it_says_so_in_one_line(
@@ -31,40 +31,31 @@ def test_without_a_gpu_it_says_so_in_one_line(
     assert said.err == "gpu_check: no NVIDIA driver: install it\n"
 
 
-def test_the_probe_is_a_network_of_known_work(tmp_path: Path) -> None:
-    path = tmp_path / "probe.onnx"
-    probe(path, channels=8, side=4)
-    assert operations(path) == 2 * gpu_check.PROBE_LAYERS * 8 * 8 * 4 * 4
-    out = OnnxRuntimeEngine(path).run({"x0": np.ones((1, 8, 4, 4), np.float32)})
-    assert np.isfinite(next(iter(out.values()))).all()
+def recurrent(path: Path) -> Path:
+    """A network that is called as RVM is: a picture and a state, their sum and the next state."""
+    names = ("src", "r1i"), ("pha", "r1o")
+    given, found = (
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4, 4, 3]) for name in row]
+        for row in names
+    )
+    nodes = [helper.make_node("Add", names[0], [name]) for name in names[1]]
+    graph = helper.make_graph(nodes, "rvm", given, found)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, str(path))
+    return path
 
 
-def test_the_networks_work_is_counted() -> None:
-    networks = load_manifest().preset("quality")
-    work = {name: operations(network.path) for name, network in networks.items()}
-    assert all(1e7 < value < 1e11 for value in work.values()), work
-    assert operations(load_manifest(TOY).preset("balanced")["mpn"].path) > 0
+def test_a_rival_is_timed_where_it_runs(tmp_path: Path) -> None:
+    path = recurrent(tmp_path / "rvm.onnx")
+    times = [rvm_ms(path, "CPUExecutionProvider", runs) for runs in (3, 5)]
+    assert all(np.isfinite(time) and time > 0 for time in times)
 
 
-def test_the_floor_is_its_formula() -> None:
-    rates = Rates(up=20e9, down=10e9, arithmetic=100e12)
-    assert floor_ms((1920, 1080), 1e9, rates) == pytest.approx(0.31104 + 0.62208 + 0.01)
-
-
-def test_a_row_is_measured_on_the_twin() -> None:
-    cuda = HostCuda(host_kernels())
-    parts = gpu_parts(cuda, host_engines(cuda, fake_networks()), (64, 36))
-    up, down = gpu_check.link_rates(cuda, 1 << 10)
-    assert min(up, down) > 0
-    found = row(parts, "tiny", (64, 36), 3, 0.5)
-    parts.close()
-    assert not cuda.held
-    assert 0 < found.p50 <= found.p95
-    assert found.loop > 0
-    assert found.in_flight > 0
-    table = markdown("A card", Rates(1e9, 1e9, 1e12), 1e9, [found])
-    _, _, head, rule, line = table.splitlines()
-    assert head.count("|") == rule.count("|") == line.count("|")
-    for stage in ("upload", "preprocess", "mpn", "qun", "mrn", "composite", "download"):
-        assert f"| {stage} |" in head + "|"
-    assert isinstance(found, Row)
+def test_why_rvm_was_not_compared_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "there is no rvm.onnx (--rvm FILE)" in rival(tmp_path / "rvm.onnx", REPORT)
+    path = recurrent(tmp_path / "rvm.onnx")
+    monkeypatch.setattr(gpu_check.ort, "get_available_providers", lambda: ["another"])
+    assert "pip install onnxruntime-gpu" in rival(path, REPORT)
+    monkeypatch.setattr(gpu_check.ort, "get_available_providers", lambda: [ON_GPU])
+    monkeypatch.setattr(gpu_check, "rvm_ms", lambda *_: 6.0)
+    assert rival(path, REPORT).endswith("6.00 ms, 12.0 times ours.")

@@ -13,8 +13,8 @@ from bshm_live.gpu import nvrtc
 from bshm_live.gpu.kernels import KERNELS
 from bshm_live.gpu.nvrtc import HALF_OPTION, SOURCE, Nvrtc, compiled, find_nvrtc
 
-# Turing, Ampere (two), Ada, Hopper, Blackwell (two)
-CAPABILITIES = [(7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0)]
+# Turing, Ampere (with Jetson's), Ada, Hopper, Blackwell
+CAPABILITIES = [(7, 5), (8, 0), (8, 6), (8, 7), (8, 9), (9, 0), (10, 0), (12, 0), (12, 1)]
 NAMES = [kind.__name__.lower() for kind in KERNELS]
 
 
@@ -34,6 +34,11 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(nvrtc, "SOURCE", source)
     monkeypatch.setenv("BSHM_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+def test_every_generation_from_turing_to_blackwell_is_compiled_for(compiler: Nvrtc) -> None:
+    wanted = {10 * major + minor for major, minor in CAPABILITIES}
+    assert wanted <= {number for number in compiler.architectures() if number >= 75}
 
 
 @pytest.mark.parametrize("capability", CAPABILITIES, ids=str)
@@ -107,6 +112,6 @@ def test_without_nvrtc_the_line_to_type_is_told(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_compiler_newer_than_the_driver_is_not_taken(compiler: Nvrtc) -> None:
-    with pytest.raises(EngineError, match="CUDA 9 and older"):
+    with pytest.raises(EngineError, match=r"CUDA 9: pip install nvidia-cuda-nvrtc-cu9$"):
         find_nvrtc(most=9)
     assert find_nvrtc(most=compiler.version[0]).version[0] <= compiler.version[0]

@@ -9,10 +9,11 @@ import pytest
 from conftest import ArraySource, FakeEngine, ListSink, fake_networks, portrait
 from gpu_twin import HostCuda, host_engines, host_kernels
 
-from bshm_live.background import Blur, Fixed, cover, plain
+from bshm_live.background import Background, Blur, Fixed, cover, plain
 from bshm_live.bshm import Bshm
 from bshm_live.errors import EngineError
 from bshm_live.gpu.compositor import GpuCompositor, in_layout
+from bshm_live.gpu.flight import InFlight
 from bshm_live.gpu.parts import GpuParts, gpu_parts
 from bshm_live.manifest import load_manifest
 from bshm_live.pipeline import Pipeline
@@ -41,11 +42,19 @@ def twin(parts: GpuParts) -> HostCuda:
     return parts.bshm.cuda
 
 
-def on_gpu(pipeline: Pipeline, parts: GpuParts) -> Pipeline:
-    pipeline.bshm = parts.bshm  # type: ignore[assignment]
-    pipeline.steadier = parts.steadier  # type: ignore[assignment]
-    pipeline.compositor = parts.compositor  # type: ignore[assignment]
-    return pipeline
+def on_gpu(parts: GpuParts, background: Background) -> Pipeline:
+    """The loop of a live picture."""
+    size = parts.compositor.size
+    return Pipeline(
+        parts.bshm, background, size, steadier=parts.steadier, compositor=parts.compositor
+    )
+
+
+def shots_of(pipeline: Pipeline, pictures: list[np.ndarray]) -> list[Shot]:
+    """What left, copied, foreground included."""
+    sink = ListSink(needs_foreground=True)
+    pipeline.run(ArraySource(pictures), [sink])
+    return sink.shots
 
 
 def scenes(count: int = 6, size: tuple[int, int] = SIZE) -> list[np.ndarray]:
@@ -60,8 +69,9 @@ def frames(pictures: list[np.ndarray]) -> list[Frame]:
     return list(ArraySource(pictures))
 
 
-def copied(shots: list[Shot] | map[Shot]) -> list[tuple[np.ndarray, ...]]:
-    return [tuple(np.array(x) for x in (s.composite, s.alpha, s.foreground)) for s in shots]
+def layers(shot: Shot) -> tuple[np.ndarray, ...]:
+    assert shot.foreground is not None
+    return shot.composite, shot.alpha, shot.foreground
 
 
 def break_at(engine: FakeEngine, calls: set[int], value: float = np.nan) -> None:
@@ -88,8 +98,7 @@ def test_the_loop_gives_what_it_gives_on_the_cpu(
     cpu, gpu = ListSink(needs_foreground=True), ListSink(needs_foreground=True)
     Pipeline(Bshm(*fake_networks()), background, size).run(ArraySource(pictures), [cpu])
     parts = make(size=size)
-    pipeline = on_gpu(Pipeline(Bshm(*fake_networks()), background, size), parts)
-    pipeline.run(ArraySource(pictures), [gpu])
+    on_gpu(parts, background).run(ArraySource(pictures), [gpu])
     for one, other in zip(gpu.shots, cpu.shots, strict=True):
         assert one.covered == other.covered
         for name in ("composite", "alpha", "foreground"):
@@ -113,7 +122,7 @@ def test_real_networks_agree_on_real_frames() -> None:
     Pipeline(Bshm(*engines), background, size).run(ArraySource(pictures), [cpu])
     cuda = HostCuda(host_kernels(), seed=1)
     parts = gpu_parts(cuda, host_engines(cuda, engines), size)
-    on_gpu(Pipeline(Bshm(*engines), background, size), parts).run(ArraySource(pictures), [gpu])
+    on_gpu(parts, background).run(ArraySource(pictures), [gpu])
     for one, other in zip(gpu.shots, cpu.shots, strict=True):
         apart = np.abs(one.composite.astype(int) - other.composite)
         assert np.quantile(apart, 0.999) <= 1
@@ -126,8 +135,7 @@ def test_a_blur_sees_the_matte_that_lies_on_the_gpu(make: Callable[..., GpuParts
     cpu, gpu = ListSink(), ListSink()
     Pipeline(Bshm(*fake_networks()), Blur(20, SIZE), SIZE).run(ArraySource(scenes(3)), [cpu])
     parts = make(seed=3)
-    pipeline = on_gpu(Pipeline(Bshm(*fake_networks()), Blur(20, SIZE), SIZE), parts)
-    pipeline.run(ArraySource(scenes(3)), [gpu])
+    on_gpu(parts, Blur(20, SIZE)).run(ArraySource(scenes(3)), [gpu])
     for one, other in zip(gpu.shots, cpu.shots, strict=True):
         assert np.abs(one.composite.astype(int) - other.composite).max() <= 1
 
@@ -146,31 +154,39 @@ def test_the_matter_alone_serves_the_cpu_s_loop(make: Callable[..., GpuParts]) -
     assert not np.array_equal(kept[0].alpha, kept[1].alpha), "a matte is its caller's to keep"
 
 
-def test_the_clock_hears_the_same_stages(make: Callable[..., GpuParts]) -> None:
-    told: list[str] = []
-    parts = make()
-    parts.bshm.matte(scenes(1)[0], None, told.append)
-    assert told == ["preprocess", "mpn", "qun", "mrn"]
+def test_the_clock_hears_of_the_matte_once_it_is_there(make: Callable[..., GpuParts]) -> None:
+    parts = make(seed=1)
+    pipeline = on_gpu(parts, Fixed(plain(BACKDROP, SIZE)))
+    pipeline.run(ArraySource(scenes(2)), [ListSink()])
+    stages = ["matte", "temporal", "background", "composite", "sink"]
+    assert list(pipeline.clock.quantiles()) == stages
+
+
+def test_the_guard_fetches_no_full_matte(make: Callable[..., GpuParts], monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """Two words and a sparse alpha come back before the composite, and nothing else."""
+    parts, back = make(), 0
+    download = HostCuda.download
+
+    def counted(self: HostCuda, array: np.ndarray, pointer: int, stream: int) -> None:
+        nonlocal back
+        back += array.nbytes
+        download(self, array, pointer, stream)
+
+    monkeypatch.setattr(HostCuda, "download", counted)
+    on_gpu(parts, Fixed(plain(BACKDROP, SIZE))).run(ArraySource(scenes(1)), [ListSink()])
+    full, low = SIZE[0] * SIZE[1], parts.bshm.low[0] * parts.bshm.low[1]
+    assert back <= full * (3 + 1) + 4 * low + 64
 
 
 # ---- Fail closed ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("stage", [0, 1, 2], ids=["mpn", "qun", "mrn"])
-@pytest.mark.parametrize("flight", [False, True])
-def test_a_broken_matte_shows_the_background(
-    make: Callable[..., GpuParts], stage: int, flight: bool
-) -> None:
+def test_a_broken_matte_shows_the_background(make: Callable[..., GpuParts], stage: int) -> None:
     engines = fake_networks()
     break_at(engines[stage], {3, 4})
-    parts, background, pictures = make(engines, seed=stage), Fixed(plain(BACKDROP, SIZE)), scenes()
-    if flight:
-        shots = parts.shots(frames(pictures), background, foreground=True)
-    else:
-        pipeline = on_gpu(Pipeline(Bshm(*fake_networks()), background, SIZE), parts)
-        shots = (pipeline.shoot(frame, foreground=True) for frame in frames(pictures))
     seen = []
-    for shot in shots:
+    for shot in shots_of(on_gpu(make(engines, seed=stage), Fixed(plain(BACKDROP, SIZE))), scenes()):
         seen.append(shot.covered)
         if not shot.covered:
             assert (shot.composite == BACKDROP).all()
@@ -184,17 +200,19 @@ def test_after_a_fault_nothing_of_it_is_remembered(make: Callable[..., GpuParts]
     engines = fake_networks()
     break_at(engines[2], {2})
     pictures, background = scenes(4), Fixed(plain(BACKDROP, SIZE))
-    faulty = copied(make(engines).shots(frames(pictures), background, foreground=True))
-    fresh = copied(make().shots(frames(pictures[2:]), background, foreground=True))
+    faulty = shots_of(on_gpu(make(engines), background), pictures)
+    fresh = shots_of(on_gpu(make(), background), pictures[2:])
     for one, other in zip(faulty[2:], fresh, strict=True):
-        assert all(map(np.array_equal, one, other))
+        assert all(map(np.array_equal, layers(one), layers(other)))
 
 
-def test_strict_raises_where_live_covers(make: Callable[..., GpuParts]) -> None:
-    engines = fake_networks()
+def test_a_file_stops_where_a_live_picture_goes_on(make: Callable[..., GpuParts]) -> None:
+    engines, sink = fake_networks(), ListSink()
     break_at(engines[2], {2}, 3.0)
+    pipeline = InFlight(make(engines), Fixed(plain(BACKDROP, SIZE)), SIZE)
     with pytest.raises(EngineError, match="engines verify"):
-        list(make(engines).shots(frames(scenes()), Fixed(plain(BACKDROP, SIZE)), strict=True))
+        pipeline.run(ArraySource(scenes()), [sink])
+    assert [shot.index for shot in sink.shots] == [0]
 
 
 def test_an_engine_that_fails_leaves_no_trace(make: Callable[..., GpuParts]) -> None:
@@ -208,8 +226,7 @@ def test_an_engine_that_fails_leaves_no_trace(make: Callable[..., GpuParts]) -> 
         return right(feeds)
 
     engines[1].function = wrong
-    pipeline = on_gpu(Pipeline(Bshm(*fake_networks()), background, SIZE), parts)
-    pipeline.run(ArraySource(scenes(4)), [sink])
+    on_gpu(parts, background).run(ArraySource(scenes(4)), [sink])
     assert [shot.covered for shot in sink.shots] == [True, False, True, True]
     assert (sink.shots[1].composite == BACKDROP).all()
 
@@ -240,22 +257,22 @@ class Changing:
 @pytest.mark.parametrize("seed", range(8))
 def test_two_in_flight_give_what_one_by_one_gives(make: Callable[..., GpuParts], seed: int) -> None:
     """However late or early the streams run."""
-    pictures, background = scenes(7), Changing()
-    one = [
-        copied([shot])[0]
-        for shot in map(
-            on_gpu(Pipeline(Bshm(*fake_networks()), background, SIZE), make()).shoot,
-            frames(pictures),
-        )
-        if shot
-    ]
-    parts = make(seed=seed)
-    two = copied(parts.shots(frames(pictures), background))
-    assert len(two) == len(one)
+    pictures, parts = scenes(7), make(seed=seed)
+    one = shots_of(on_gpu(make(), Changing()), pictures)
+    two = shots_of(InFlight(parts, Changing(), SIZE), pictures)
     for mine, right in zip(two, one, strict=True):
-        assert np.array_equal(mine[0], right[0])
-        assert np.array_equal(mine[1], right[1])
+        assert mine.covered
+        assert all(map(np.array_equal, layers(mine), layers(right)))
     parts.close()
+
+
+def test_a_gap_is_one_in_flight_too(make: Callable[..., GpuParts]) -> None:
+    pictures = scenes(3)
+    gap = [Frame(picture, i, i / 30 + 5 * (i == 2)) for i, picture in enumerate(pictures)]
+    sink, fresh = ListSink(True), ListSink(True)
+    InFlight(make(seed=1), Changing(), SIZE).run(gap, [sink])
+    InFlight(make(seed=2), Changing(), SIZE).run(gap[2:], [fresh])
+    assert all(map(np.array_equal, layers(sink.shots[2]), layers(fresh.shots[0])))
 
 
 def test_shots_leave_in_order_one_frame_late(make: Callable[..., GpuParts]) -> None:
@@ -267,7 +284,9 @@ def test_shots_leave_in_order_one_frame_late(make: Callable[..., GpuParts]) -> N
             yield frame
 
     left = []
-    for shot in make().shots(source(), Fixed(plain(BACKDROP, SIZE))):
+    pipeline = InFlight(make(), Fixed(plain(BACKDROP, SIZE)), SIZE)
+    for frame, shot in pipeline.shots(source(), foreground=False):
+        assert frame.index == shot.index
         left.append(shot.index)
         assert taken[-1] == min(shot.index + 1, 3)
     assert left == [0, 1, 2, 3]
@@ -371,21 +390,21 @@ def test_stage_times_come_from_the_gpu_s_clock(make: Callable[..., GpuParts]) ->
     parts, picture = make(), scenes(1)[0]
     for lane in parts.lanes.all:
         lane.timed = True
-    list(parts.shots(frames([picture] * 3), Fixed(plain(BACKDROP, SIZE))))
+    InFlight(parts, Fixed(plain(BACKDROP, SIZE)), SIZE).run(frames([picture] * 3), [])
     stages = ["upload", "preprocess", "mpn", "qun", "mrn", "temporal", "background", "composite"]
     assert list(parts.lanes.all[0].stage_ms()) == [*stages, "download"]
 
 
 def test_light_wrap_reaches_the_composite(make: Callable[..., GpuParts]) -> None:
     background = Fixed(plain((255, 255, 255), SIZE))
-    off, on = (
-        copied(make(wrap=wrap).shots(frames(scenes(1)), background))[0] for wrap in (0.0, 1.0)
+    (off,), (on,) = (
+        shots_of(on_gpu(make(wrap=wrap), background), scenes(1)) for wrap in (0.0, 1.0)
     )
-    assert np.array_equal(off[1], on[1])
-    brighter = on[0].astype(int) - off[0]
+    assert np.array_equal(off.alpha, on.alpha)
+    brighter = on.composite.astype(int) - off.composite
     assert brighter.min() >= -1
     assert brighter.max() > 10
-    assert not brighter[on[1] == 0].any()
+    assert not brighter[on.alpha == 0].any()
 
 
 def test_a_background_stays_on_the_gpu(make: Callable[..., GpuParts], monkeypatch) -> None:  # type: ignore[no-untyped-def]
@@ -398,6 +417,6 @@ def test_a_background_stays_on_the_gpu(make: Callable[..., GpuParts], monkeypatc
         upload(self, pointer, array, stream)
 
     monkeypatch.setattr(HostCuda, "upload", counted)
-    list(parts.shots(frames(scenes(5)), background))
+    on_gpu(parts, background).run(frames(scenes(5)), [])
     assert isinstance(parts.compositor, GpuCompositor)
     assert len(seen) == 5 + 1, "five frames, one background"

@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from conftest import FakeEngine, fake_networks, portrait
 
-from bshm_live.background import Fixed
+from bshm_live.agree import Trial, agree
+from bshm_live.background import Fixed, plain
 from bshm_live.bshm import Bshm
+from bshm_live.builder import Builder
+from bshm_live.composite import Compositor
 from bshm_live.errors import EngineError
 from bshm_live.guard import Guard
 from bshm_live.manifest import engines_folder, load_manifest
+from bshm_live.parts import CpuParts, cpu_parts
 from bshm_live.pipeline import Pipeline
 from bshm_live.runtimes.onnxruntime import OnnxRuntimeEngine
 from bshm_live.source import VideoFile, demo_clip
-from bshm_live.swap import Swap, agree
-from bshm_live.types import Frame, Matte
+from bshm_live.swap import Swap
+from bshm_live.temporal import Steadier
+from bshm_live.types import Frame, Layers, Matte
 
 SMALL, LARGE = (32, 64), (64, 128)  # low sizes of the CPU's preset and of the GPU's
 KNOWN = portrait().picture
+SIZE = KNOWN.shape[1::-1]
+BACKDROP = (10, 200, 30)
 LONG_S = 30.0  # what is waited for comes much sooner; machines may be busy
 
 # Tells that it runs, and ends with a code when it is let.
@@ -34,22 +44,56 @@ folder = pathlib.Path(sys.argv[1])
 (folder / "pid").write_text(str(os.getpid()))
 while not (folder / "done").exists():
     time.sleep(0.01)
-print("Traceback", "bshm-live: the toy builder was told to fail", sep="\\n", file=sys.stderr)
+lines = "Traceback", "bshm-live: the toy builder was told to fail", "a library cleans up"
+print(*lines, sep="\\n", file=sys.stderr)
 sys.exit(int(sys.argv[2]))
 """
 DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)" + SLOW
 
 
-class Gpu:
-    """A toy GPU: networks of the larger preset; `engines` are what was made, newest last."""
+class Wrong(Compositor):
+    """A compositor that is told to be."""
 
-    def __init__(self, shift: float = 0.0, blind: bool = False) -> None:
-        self.shift, self.blind = shift, blind
+    fails = False
+    levels = 0
+
+    def __call__(self, *arguments: Any, foreground: bool = False) -> Layers:
+        if self.fails:
+            raise EngineError("the toy GPU composites no more: cool it")
+        composite, alpha, front = super().__call__(*arguments, foreground=foreground)
+        composite[: len(composite) // 8] += np.uint8(self.levels)
+        return composite, alpha, front
+
+
+class Lagging(Steadier):
+    """Its mattes are the last ones."""
+
+    def steady(self, matte: Matte) -> Matte:
+        last = matte if self._last is None else self._last
+        self._last = super().steady(matte)
+        return last
+
+
+class Gpu:
+    """A toy GPU: networks of the larger preset; `engines` are what was made, newest last.
+
+    `levels` is how wrong its composites are, `lags` whether its steadier is;
+    `compositors` are those that were made.
+    """
+
+    def __init__(
+        self, shift: float = 0.0, blind: bool = False, levels: int = 0, lags: bool = False
+    ) -> None:
+        self.shift, self.blind, self.levels, self.lags = shift, blind, levels, lags
         self.fail_at: int | None = None
         self.made: list[tuple[FakeEngine, FakeEngine, FakeEngine]] = []
+        self.compositors: list[Wrong] = []
 
-    def load(self) -> tuple[Bshm, str]:
-        return self.networks(self.shift), "toy GPU"
+    def load(self) -> tuple[CpuParts, str]:
+        self.compositors.append(Wrong(SIZE))
+        self.compositors[-1].levels = self.levels
+        steadier = Lagging() if self.lags else Steadier()
+        return CpuParts(self.networks(self.shift), steadier, self.compositors[-1]), "toy GPU"
 
     def twin(self) -> Bshm:
         return self.networks(0.0)
@@ -71,16 +115,37 @@ class Gpu:
 
 
 class Stage:
-    """A Swap with all around it: `said` lines, the builder's folder."""
+    """A Swap with all around it: `said` lines, the builder's folder.
 
-    def __init__(self, folder: Path, gpu: Gpu, code: str, ends: int, patience_s: float) -> None:
+    With `second` there is another way behind the GPU's: its networks alone.
+    """
+
+    def __init__(
+        self, folder: Path, gpu: Gpu, code: str, ends: int, patience_s: float, second: bool
+    ) -> None:
         self.folder, self.gpu = folder, gpu
         self.said: list[str] = []
         self.cpu = fake_networks(SMALL)
         words = [sys.executable, "-c", code, str(folder), str(ends)]
-        self.swap = Swap(
-            Bshm(*self.cpu), words, gpu.load, gpu.twin, KNOWN, self.said.append, patience_s
-        )
+        cpu = cpu_parts(Bshm(*self.cpu), SIZE)
+
+        def networks_alone() -> tuple[CpuParts, str]:
+            return replace(cpu, bshm=gpu.networks(gpu.shift)), "toy networks"
+
+        ways = [gpu.load, networks_alone] if second else [gpu.load]
+        builder = Builder(words, patience_s)
+        self.swap = Swap(cpu, builder, ways, Trial(cpu, gpu.twin, KNOWN), self.said.append)
+
+    def frame(self, picture: np.ndarray) -> Matte:
+        """As the loop asks for it; not steadied."""
+        return self.swap.matte(picture, self.swap.steadier.hint(picture))
+
+    def pipeline(self) -> Pipeline:
+        swap = self.swap
+        parts = dict(steadier=swap.steadier, compositor=swap.compositor)
+        pipeline = Pipeline(swap.bshm, Fixed(plain(BACKDROP, SIZE)), SIZE, **parts)
+        pipeline.guard = Guard(now=lambda: 0.0)  # a busy machine is not what is tested
+        return pipeline
 
     def let_builder_end(self) -> None:
         (self.folder / "done").touch()
@@ -96,7 +161,7 @@ class Stage:
 
         def frame() -> bool:
             picture = portrait(seed=len(mattes) % 5).picture
-            mattes.append(self.swap.matte(picture))
+            mattes.append(self.frame(picture))
             return done()
 
         wait_for(frame)
@@ -126,9 +191,14 @@ def start(tmp_path: Path) -> Iterator[Start]:
     stages = []
 
     def make(
-        gpu: Gpu | None = None, *, code: str = SLOW, ends: int = 0, patience_s: float = LONG_S
+        gpu: Gpu | None = None,
+        *,
+        code: str = SLOW,
+        ends: int = 0,
+        patience_s: float = LONG_S,
+        second: bool = False,
     ) -> Stage:
-        stages.append(Stage(tmp_path, gpu or Gpu(), code, ends, patience_s))
+        stages.append(Stage(tmp_path, gpu or Gpu(), code, ends, patience_s, second))
         return stages[-1]
 
     yield make
@@ -138,11 +208,11 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 def test_the_first_frames_are_the_cpus_and_then_the_gpu_takes_over(start: Start) -> None:
     stage = start()
-    first = stage.swap.matte(KNOWN)  # at once, whatever the builder does
+    first = stage.frame(KNOWN)  # at once, whatever the builder does
     assert first.unified.shape == SMALL
     assert stage.swap.low == SMALL
     stage.builder()
-    before = [stage.swap.matte(KNOWN) for _ in range(3)]
+    before = [stage.frame(KNOWN) for _ in range(3)]
     assert all(matte.unified.shape == SMALL for matte in before)
     stage.let_builder_end()
     mattes = stage.frames_until(lambda: stage.swap.swapped)
@@ -180,8 +250,10 @@ def test_the_gpu_makes_no_matte_that_leaves_before_it_agreed(start: Start) -> No
         (Gpu(shift=0.1), "alpha differs"),
         (Gpu(shift=np.nan), "not a number"),
         (Gpu(blind=True), "nobody found"),
+        (Gpu(levels=3), "composite differs"),
+        (Gpu(lags=True), "steadied alpha differs"),
     ],
-    ids=["shifted", "NaN", "blind"],
+    ids=["shifted", "NaN", "blind", "wrong composites", "wrong steadier"],
 )
 def test_a_gpu_that_disagrees_is_refused(start: Start, gpu: Gpu, reason: str) -> None:
     stage = start(gpu)
@@ -191,32 +263,65 @@ def test_a_gpu_that_disagrees_is_refused(start: Start, gpu: Gpu, reason: str) ->
     assert line.startswith("the CPU goes on: ")
     assert reason in line
     assert "\n" not in line
-    mattes = [stage.swap.matte(KNOWN) for _ in range(5)]
+    mattes = [stage.frame(KNOWN) for _ in range(5)]
     assert all(matte.unified.shape == SMALL for matte in mattes)
     assert not stage.swap.swapped
     wait_for(lambda: all(engine.closed for engines in gpu.made for engine in engines))
 
 
-def test_a_pipeline_runs_through_the_change(start: Start) -> None:
+@pytest.mark.parametrize("second", [False, True], ids=["whole", "networks alone"])
+def test_a_pipeline_runs_through_the_change(start: Start, second: bool) -> None:
     """Steadied and guarded: no frame is withheld, and the output keeps its size."""
-    stage = start()
+    stage = start(Gpu(levels=3 * second), second=second)
     stage.let_builder_end()
-    picture = portrait()
-    size = picture.picture.shape[1::-1]
-    pipeline = Pipeline(stage.swap, Fixed(np.zeros_like(picture.picture)), size)
-    pipeline.guard = Guard(now=lambda: 0.0)  # a busy machine is not what is tested
-    shots, troubles = [], set()
+    pipeline, shots, troubles = stage.pipeline(), [], set()
 
     def frame() -> bool:
         troubles.add(pipeline.trouble)
-        shots.append(pipeline.shoot(Frame(picture.picture, len(shots), len(shots) / 30)))
+        shots.append(pipeline.shoot(Frame(KNOWN, len(shots), len(shots) / 30)))
         return stage.swap.swapped
 
     wait_for(frame)
     frame()
     assert troubles == {None}
     assert all(shot.covered for shot in shots)
-    assert all(shot.composite.shape == picture.picture.shape for shot in shots)
+    assert all(shot.composite.shape == KNOWN.shape for shot in shots)
+
+
+def test_where_its_composites_are_wrong_the_gpu_s_networks_still_serve(start: Start) -> None:
+    stage = start(Gpu(levels=3), second=True)
+    stage.let_builder_end()
+    stage.frames_until(lambda: stage.swap.swapped)
+    (line,) = stage.said
+    assert line.startswith("toy networks (the GPU's composite differs")
+    assert "takes over after" in line
+    assert stage.swap.now.compositor is stage.swap.cpu.compositor
+    assert all(engine.closed for engine in stage.gpu.made[0])
+
+
+def test_a_gpu_whose_networks_are_wrong_is_refused_once(start: Start) -> None:
+    stage = start(Gpu(shift=0.1), second=True)
+    stage.let_builder_end()
+    stage.frames_until(lambda: bool(stage.said))
+    (line,) = stage.said
+    assert line.startswith("the CPU goes on: the GPU's alpha differs")
+    assert not stage.swap.swapped
+
+
+def test_a_compositor_that_fails_later_withholds_one_frame(start: Start) -> None:
+    stage = start()
+    stage.let_builder_end()
+    pipeline = stage.pipeline()
+    frames = (Frame(KNOWN, i, i / 30) for i in itertools.count())
+    wait_for(lambda: pipeline.shoot(next(frames)) and stage.swap.swapped)
+    stage.gpu.compositors[0].fails = True
+    withheld = pipeline.shoot(next(frames))
+    assert not withheld.covered
+    assert (withheld.composite == BACKDROP).all()
+    assert pipeline.trouble == "the toy GPU composites no more: cool it"
+    assert pipeline.shoot(next(frames)).covered
+    assert not stage.swap.swapped
+    assert stage.said[1:] == ["back on the CPU: the toy GPU composites no more: cool it"]
 
 
 def test_a_builder_that_fails_is_told_in_one_line(start: Start) -> None:
@@ -241,14 +346,14 @@ def test_a_builder_that_hangs_is_ended(start: Start) -> None:
     stage.frames_until(lambda: bool(stage.said))
     assert "not built after 3 s" in stage.said[0]
     wait_for(lambda: not runs(pid))
-    assert stage.swap.matte(KNOWN).unified.shape == SMALL
+    assert stage.frame(KNOWN).unified.shape == SMALL
 
 
 def test_a_builder_that_cannot_start_is_told(tmp_path: Path) -> None:
     said: list[str] = []
-    gpu = Gpu()
-    absent = [str(tmp_path / "absent")]
-    with Swap(Bshm(*fake_networks(SMALL)), absent, gpu.load, gpu.twin, KNOWN, said.append) as swap:
+    gpu, cpu = Gpu(), cpu_parts(Bshm(*fake_networks(SMALL)), SIZE)
+    absent = Builder([str(tmp_path / "absent")])
+    with Swap(cpu, absent, [gpu.load], Trial(cpu, gpu.twin, KNOWN), said.append) as swap:
         wait_for(lambda: said)
         assert "does not start" in said[0]
         assert swap.matte(KNOWN).unified.shape == SMALL
@@ -258,7 +363,7 @@ def test_a_builder_that_cannot_start_is_told(tmp_path: Path) -> None:
 def test_closing_ends_the_builder(start: Start, code: str) -> None:
     stage = start(code=code)
     pid = stage.builder()
-    stage.swap.matte(KNOWN)
+    stage.frame(KNOWN)
     begin = time.monotonic()
     stage.swap.close()
     assert time.monotonic() - begin < 10
@@ -282,7 +387,7 @@ def test_a_gpu_that_fails_later_leaves_no_gap(start: Start) -> None:
     stage.let_builder_end()
     stage.frames_until(lambda: stage.swap.swapped)
     gpu.fail_at = gpu.made[0][2].calls + 2
-    sizes = [stage.swap.matte(KNOWN).unified.shape for _ in range(5)]
+    sizes = [stage.frame(KNOWN).unified.shape for _ in range(5)]
     assert sizes == [LARGE] + [SMALL] * 4
     assert stage.said[1:] == ["back on the CPU: the toy GPU has fallen off the bus: put it back"]
     assert all(engine.closed for engine in gpu.made[0])
@@ -296,7 +401,7 @@ def test_an_error_of_the_cpus_is_the_callers(start: Start) -> None:
 
     stage.cpu[0].function = fail
     with pytest.raises(EngineError, match="toy CPU"):
-        stage.swap.matte(KNOWN)
+        stage.frame(KNOWN)
 
 
 def test_the_committed_networks_agree_in_float16() -> None:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
-from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from conftest import TOY, portrait
+from cuda_twin import AMPERE, BUILDS, WHY_NOT, Twin, gpu_here
 from onnx import TensorProto, helper
 
 from bshm_live import engine_cache, nvidia
@@ -26,11 +24,8 @@ from bshm_live.nvidia import Gpu
 from bshm_live.runtimes import BOUNDS, lacking
 from bshm_live.runtimes.onnxruntime import OnnxRuntimeEngine
 
-rtx = pytest.mark.skipif(
-    find_spec("tensorrt_rtx") is None or find_spec("tensorrt") is not None,
-    reason="TensorRT for RTX, which builds without a GPU, is not what is installed",
-)
-AMPERE, TURING = Gpu("Toy RTX 3060", (8, 6), (13, 0)), Gpu("Toy RTX 2060", (7, 5), (13, 0))
+rtx = pytest.mark.skipif(not BUILDS, reason=WHY_NOT)
+TURING = Gpu("Toy RTX 2060", (7, 5), (13, 0))
 
 
 @pytest.fixture(autouse=True)
@@ -49,20 +44,15 @@ def committed_presets() -> list[str]:
 @rtx
 @pytest.mark.parametrize("preset", committed_presets())
 def test_the_builder_takes_every_network(preset: str, capsys: pytest.CaptureFixture[str]) -> None:
-    from bshm_live.build import build_engines
+    from bshm_live.trt_build import engine_of
 
-    wanted = preset if preset in ("fast", "balanced", "quality") else None
-    if wanted is None:  # tall has no name of its own on the command line
-        from bshm_live.trt_build import engine_of
-
-        for network in load_manifest().preset(preset).values():
-            assert len(engine_of(network.path, None)[1]) > 0
-    else:
-        assert build_engines("tensorrt", wanted, progress=True) == 0
-        text = capsys.readouterr().out
-        assert all(name in text for name in NETWORKS)
-        assert "built in" in text
+    words = ["engines", "build", "--runtime", "tensorrt", "--preset", preset, "--progress"]
+    assert main(words) == 0
+    text = capsys.readouterr().out
+    assert all(re.search(rf"{preset} +{name} .* MB  built in", text) for name in NETWORKS)
     assert len(engine_cache.entries()) == len(NETWORKS)
+    for entry in load_manifest().preset(preset).values():
+        assert engine_of(entry.path, None)[2], "the engine's own network is in the cache"
 
 
 @rtx
@@ -200,15 +190,26 @@ def test_a_cache_that_cannot_be_written_is_one_line(
 
 
 @pytest.mark.usefixtures("toy_engines")
-@pytest.mark.parametrize("words", [["demo"], ["bench"], ["--bg", "#00b140", "--sink", "null"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["demo"],
+        ["bench"],
+        ["--bg", "#00b140", "--source", "demo", "--sink", "null"],
+        ["--bg", "#00b140", "--source", "97"],  # no such camera: that is not what is told
+    ],
+    ids=["demo", "bench", "live", "live without a camera"],
+)
 def test_without_a_gpu_tensorrt_is_one_line(
-    words: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+    words: list[str],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if lacking("tensorrt") is None:
         pytest.skip("there is a GPU")
-    os.chdir(tmp_path)
-    source = ["--source", "demo"] if words[0] == "--bg" else []
-    assert main([*words, *source, "--runtime", "tensorrt"]) == 4
+    monkeypatch.chdir(tmp_path)
+    assert main([*words, "--runtime", "tensorrt"]) == 4
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("bshm-live: --runtime tensorrt: ")
     for lack in nvidia.tensorrt_lacks():
@@ -230,51 +231,15 @@ def test_build_without_tensorrt_names_the_line(
 
 
 @pytest.fixture
-def twin(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
-    """The runtime's module over a twin of the GPU: `device`, `module` and `broken` engines."""
-    if find_spec("tensorrt_rtx") is None or find_spec("tensorrt") is not None:
-        pytest.skip("TensorRT for RTX is not what is installed")
-    import cuda_twin
-
-    device = cuda_twin.Device()
-    package = ModuleType("pycuda")
-    package.driver = cuda_twin.driver(device)  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "pycuda", package)
-    monkeypatch.setitem(sys.modules, "pycuda.driver", package.driver)
-    monkeypatch.delitem(sys.modules, "bshm_live.runtimes.tensorrt", raising=False)
-    from bshm_live import half, trt_build
-
-    tensorrt = import_module("bshm_live.runtimes.tensorrt")
-    networks: dict[bytes, bytes] = {}  # engine to what it was built from
-    build = trt_build.build
-
-    def remembered(content: bytes, capability: str, precision: str, *rest: Any) -> bytes:
-        blob = build(content, capability, precision, *rest)
-        networks[blob] = half.to_half(content) if precision == "f16" else content
-        return blob
-
-    state = SimpleNamespace(device=device, module=tensorrt, broken=0)
-
-    class Runtime:
-        def __init__(self, log: object) -> None: ...
-
-        def deserialize_cuda_engine(self, blob: bytes) -> cuda_twin.Engine | None:
-            assert device.depth == 1
-            if state.broken:
-                state.broken -= 1
-                return None
-            return cuda_twin.Engine(device, networks[blob], trt_build.trt.TensorIOMode)
-
-    monkeypatch.setattr(trt_build, "build", remembered)
-    monkeypatch.setattr(trt_build.trt, "Runtime", Runtime)
-    monkeypatch.setattr(tensorrt, "find_gpu", lambda: AMPERE)
-    monkeypatch.setattr(cuda_twin.Engine, "made", 0)
-    yield state
-    assert device.depth == 0
-    monkeypatch.delitem(sys.modules, "bshm_live.runtimes.tensorrt", raising=False)
+def twin(monkeypatch: pytest.MonkeyPatch) -> Iterator[Twin]:
+    """The runtime's module over a twin of the GPU."""
+    if not BUILDS:
+        pytest.skip(WHY_NOT)
+    with gpu_here(monkeypatch) as made:
+        yield made
 
 
-def test_the_adapter_computes_what_onnx_runtime_does(twin: SimpleNamespace) -> None:
+def test_the_adapter_computes_what_onnx_runtime_does(twin: Twin) -> None:
     folder = TOY / "balanced"
     names = [folder / f"{name}.onnx" for name in NETWORKS]
     with (
@@ -287,10 +252,10 @@ def test_the_adapter_computes_what_onnx_runtime_does(twin: SimpleNamespace) -> N
             for part in ("coarse", "unified", "alpha", "residual"):
                 apart = np.abs(getattr(found, part) - getattr(right, part)).max()
                 assert apart < BOUNDS["f16"], part
-    assert twin.device.memory == {}
+    assert not twin.device.cuda.held
 
 
-def test_networks_chain_on_the_gpu_without_the_host(twin: SimpleNamespace) -> None:
+def test_networks_chain_on_the_gpu_without_the_host(twin: Twin) -> None:
     """QUN reads MPN's coarse mask where MPN wrote it, on a stream of the caller's."""
     mpn, qun = (twin.module.load(TOY / "balanced" / f"{n}.onnx", 0) for n in ("mpn", "qun"))
     right_mpn, right_qun = (
@@ -311,7 +276,6 @@ def test_networks_chain_on_the_gpu_without_the_host(twin: SimpleNamespace) -> No
         qun.enqueue(stream.handle)
         found = np.zeros(right.shape, np.float32)
         cuda.memcpy_dtoh_async(found, qun.pointer("unified"), stream)
-        assert not found.any()  # nothing has run yet
         stream.synchronize()
     assert np.abs(found - right).max() < BOUNDS["f16"]
     for engine in (mpn, qun):
@@ -319,7 +283,7 @@ def test_networks_chain_on_the_gpu_without_the_host(twin: SimpleNamespace) -> No
         engine.close()
 
 
-def test_the_second_start_finds_its_kernels_compiled(twin: SimpleNamespace) -> None:
+def test_the_second_start_finds_its_kernels_compiled(twin: Twin) -> None:
     import cuda_twin
 
     path = TOY / "balanced" / "mrn.onnx"
@@ -335,7 +299,7 @@ def test_the_second_start_finds_its_kernels_compiled(twin: SimpleNamespace) -> N
 
 @pytest.mark.parametrize(("broken", "loads"), [(1, True), (2, False)])
 def test_a_stored_engine_that_does_not_load_is_built_once_more(
-    twin: SimpleNamespace, broken: int, loads: bool
+    twin: Twin, broken: int, loads: bool
 ) -> None:
     path = TOY / "balanced" / "mpn.onnx"
     twin.module.load(path, 0).close()
@@ -347,7 +311,7 @@ def test_a_stored_engine_that_does_not_load_is_built_once_more(
             twin.module.load(path, 0)
 
 
-def test_wrong_feeds_and_a_gpu_that_is_gone_are_one_line(twin: SimpleNamespace) -> None:
+def test_wrong_feeds_and_a_gpu_that_is_gone_are_one_line(twin: Twin) -> None:
     engine = twin.module.load(TOY / "balanced" / "mpn.onnx", 0)
     with pytest.raises(EngineError, match="the network takes"):
         engine.run({"image": np.zeros((1, 3, 8, 8), np.float32)})

@@ -7,8 +7,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from ..composite import Layers
-from ..types import Matte, Picture, Size
+from ..types import Layers, Matte, Picture, Size
 from .cuda import Array, Buffer, Memory
 from .kernels import FORMATS, MAPS, Composite, Model, launch, ratio
 from .lane import Lane, Lanes
@@ -57,10 +56,11 @@ class GpuCompositor:
     def begin(self, matte: DeviceMatte, background: Picture, *, foreground: bool) -> None:
         """Queues the composite and its way back; the GPU is current."""
         lane, given = matte.lane, matte.buffers
-        lane.mark("background")
         self._put(background, lane)
+        lane.mark("background")
         w, h = self._low[1], self._low[0]
-        model = Model(given["moments"].pointer, given["residual"].pointer, self._maps.pointer, w, h)
+        seen = (given[name].pointer for name in ("moments", "low", "residual"))
+        model = Model(*seen, self._maps.pointer, w, h)
         launch(self.cuda, model, (w, h), lane.stream)
         out, alpha, front = self._outputs(lane, foreground)
         fault = lane.device("fault", (1,), np.uint32)

@@ -10,7 +10,6 @@ from numpy.typing import DTypeLike
 
 from ..types import Picture, Shape
 from .cuda import Array, Buffer, Cuda, Event, Memory, Pointer
-from .kernels import STATE_WORDS
 
 
 class Lane:
@@ -23,7 +22,6 @@ class Lane:
         self.cuda = cuda
         self.stream = cuda.stream()
         self.done = cuda.event()  # the shared buffers are free for the next frame
-        self.state = cuda.pinned((STATE_WORDS,), np.uint32)
         self.fault = cuda.pinned((1,), np.uint32)  # of the frame whose composite has come back
         self.timed = False
         self._memory = Memory(cuda)
@@ -80,7 +78,10 @@ class Lane:
         return spans
 
     def close(self) -> None:
+        """Gives all memory back, pinned too; the GPU is current."""
         self.cuda.synchronize(self.stream)
+        self._marks.clear()
+        self._host.clear()
         self._device.clear()
         self._memory.close()
 
@@ -90,9 +91,16 @@ class Lanes:
 
     def __init__(self, cuda: Cuda, count: int = 2) -> None:
         self.cuda = cuda
-        self.all = [Lane(cuda) for _ in range(count)]
+        with cuda.active():
+            self.all = [Lane(cuda) for _ in range(count)]
         self._turn = 0
         self._last: Lane | None = None
+
+    @property
+    def last(self) -> Lane:
+        """That of the newest frame; there must have been one."""
+        assert self._last is not None
+        return self._last
 
     def next(self) -> Lane:
         lane = self.all[self._turn % len(self.all)]
@@ -110,8 +118,9 @@ class Lanes:
             self.cuda.synchronize(lane.stream)
 
     def close(self) -> None:
-        for lane in self.all:
-            lane.close()
+        with self.cuda.active():
+            for lane in self.all:
+                lane.close()
 
 
 def read(lane: Lane, buffer: Buffer) -> np.ndarray[Any, Any]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import Any, Protocol
 
 import numpy as np
 
 from ..errors import EngineError
-from ..guard import check
+from ..guard import FAULT_TEXT, check
 from ..preprocess import colour_image, hint_tensor
 from ..types import Alpha, Matte, Picture, Shape
 from .cuda import Array, Buffer, Cuda, DeviceEngine, Memory
@@ -16,7 +17,6 @@ from .kernels import FAULT_WORD, MOST_HALVED, STATE_WORDS, Check, Prepare, Turn,
 from .lane import Lane, Lanes, read
 
 Clock = Callable[[str], None]
-FAULT_TEXT = "the networks gave a matte that cannot be one: run engines verify"
 
 
 class DeviceHint(Protocol):
@@ -29,8 +29,8 @@ class DeviceMatte(Matte):
     """A matte that lies on the GPU; a field is fetched when it is first asked for.
 
     Valid until the next frame begins. `frame` is the picture it belongs to,
-    `buffers` has the networks' results, and `levels` and `moments` once the matte
-    is steady.
+    `buffers` has the networks' results, and `levels`, `low_alpha` and `moments` once
+    the matte is steady.
     """
 
     lane: Lane
@@ -44,10 +44,24 @@ class DeviceMatte(Matte):
     def __getattr__(self, name: str) -> Array:
         if name not in ("alpha", "residual", "unified", "coarse", "guide"):
             raise AttributeError(name)
-        with self.lane.cuda.active():
-            array = read(self.lane, self.buffers[name])
-        object.__setattr__(self, name, as_field(name, array))
+        object.__setattr__(self, name, as_field(name, self._read(name)))
         return self.__dict__[name]
+
+    def sparse(self) -> Alpha:
+        """The mean alpha of every 4x4 pixels, once it is steady: all that is fetched then."""
+        if "low_alpha" not in self.buffers:
+            return super().sparse()
+        if "_sparse" not in self.__dict__:
+            object.__setattr__(self, "_sparse", self._read("low_alpha"))
+        return self.__dict__["_sparse"]
+
+    def sound(self) -> bool:
+        """What the `check` kernel said of this frame's matte."""
+        return not self._read("state")[FAULT_WORD]
+
+    def _read(self, name: str) -> Array:
+        with self.lane.cuda.active():
+            return read(self.lane, self.buffers[name])
 
     def on_host(self) -> Matte:
         """All of it, as a matte of its own."""
@@ -113,24 +127,21 @@ class GpuBshm:
     ) -> Matte:
         """As Bshm.matte. With a hint that lies on the GPU the matte stays there too.
 
-        Raises EngineError, also for a matte that cannot be one.
+        `clock` is told one stage: the networks are queued together. Raises
+        EngineError, also for a matte that cannot be one.
         """
         with self.cuda.active():
-            matte = self.begin(picture, hint, clock)
-            lane = matte.lane
-            self.cuda.download(lane.state, self.buffers["state"].pointer, lane.stream)
-            self.cuda.synchronize(lane.stream)
-            if lane.state[FAULT_WORD]:
+            matte = self.begin(picture, hint)
+            if not matte.sound():
                 raise EngineError(FAULT_TEXT)
+        clock("matte")
         if hint is not None and not isinstance(hint, np.ndarray):
             return matte
         full = matte.on_host()
         check(full)
         return full
 
-    def begin(
-        self, picture: Picture, hint: Alpha | DeviceHint | None, clock: Clock = lambda stage: None
-    ) -> DeviceMatte:
+    def begin(self, picture: Picture, hint: Alpha | DeviceHint | None) -> DeviceMatte:
         """Queues a frame up to its matte and returns at once; the GPU is current.
 
         A matte that cannot be one marks the state's fault word, and its
@@ -143,16 +154,16 @@ class GpuBshm:
         launch(self.cuda, Turn(use["state"].pointer), (1, 1), stream)
         self._prepare(frame, lane)
         self._hint(hint, lane)
-        mark(lane, clock, "preprocess")
+        lane.mark("preprocess")
         for name, engine in (("mpn", self.mpn), ("qun", self.qun), ("mrn", self.mrn)):
             engine.enqueue(stream)
-            mark(lane, clock, name)
+            lane.mark(name)
         names = ("coarse", "unified", "residual", "alpha", "state")
         pointers = [use[name].pointer for name in names]
         launch(self.cuda, Check(*pointers, *self._low_size()), self._low_size(), stream)
         lane.mark("temporal")
         self.cuda.record(lane.done, stream)
-        fields = ("alpha", "residual", "unified", "coarse", "guide", "state")
+        fields = ("low", "alpha", "residual", "unified", "coarse", "guide", "state")
         return DeviceMatte(lane, frame, {name: use[name] for name in fields})
 
     def _prepare(self, frame: Buffer, lane: Lane) -> None:
@@ -184,11 +195,13 @@ class GpuBshm:
         return self.low[1], self.low[0]
 
     def close(self) -> None:
-        with self.cuda.active():
-            self.lanes.synchronize()
-            self._memory.close()
-        for engine in (self.mpn, self.qun, self.mrn):
-            engine.close()
+        """Frees all but the lanes', each even where another fails. Raises EngineError."""
+        with ExitStack() as parts:
+            for engine in (self.mpn, self.qun, self.mrn):
+                parts.callback(engine.close)
+            with self.cuda.active():
+                self.lanes.synchronize()
+                self._memory.close()
 
     def __enter__(self) -> GpuBshm:
         return self
@@ -203,8 +216,3 @@ def halvings(side: int, target: int) -> int:
     while side >> times >= 2 * target:
         times += 1
     return times
-
-
-def mark(lane: Lane, clock: Clock, stage: str) -> None:
-    lane.mark(stage)
-    clock(stage)

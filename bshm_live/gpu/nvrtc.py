@@ -25,6 +25,7 @@ SOURCE = Path(__file__).with_name("kernels.cu")
 OPTIONS = ("-std=c++17", "--fmad=false")
 HALF_OPTION = "-DHALF_TENSORS"
 INSTALL = "pip install nvidia-cuda-nvrtc"
+UNNUMBERED = 13  # from this CUDA on the wheel's name has no number
 WINDOWS = sys.platform == "win32"
 FILES = ("nvrtc64_*.dll",) if WINDOWS else ("libnvrtc.so.*",)
 NOT_ALONE = re.compile(r"builtins|\.alt\.")
@@ -106,8 +107,12 @@ def find_nvrtc(most: int | None = None) -> Nvrtc:
     for path in sorted(fitting, key=lambda path: -found[path]):
         with suppress(OSError):  # for another system, or without what it needs
             return Nvrtc(path)
-    wanted = "" if most is None else f"; the driver takes CUDA {most} and older"
-    raise EngineError(f"NVRTC, the kernels' compiler, is not here: {INSTALL}{wanted}")
+    if most is None:
+        raise EngineError(f"NVRTC, the kernels' compiler, is not here: {INSTALL}")
+    wheel = INSTALL if most >= UNNUMBERED else f"{INSTALL}-cu{most}"
+    raise EngineError(
+        f"NVRTC, the kernels' compiler, is not here for the driver's CUDA {most}: {wheel}"
+    )
 
 
 def folders() -> Iterator[Path]:

@@ -1,26 +1,27 @@
-"""The three parts of the data path that run on a GPU, made together; and two frames in flight."""
+"""The three parts of the data path that run on a GPU, made together."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import cast
 
-from ..background import Background
-from ..errors import EngineError
-from ..types import Frame, Shot, Size
+from ..runtimes import get_runtime, load_engines
+from ..types import Size
 from .compositor import Format, GpuCompositor
 from .cuda import Cuda, DeviceEngine
 from .lane import Lanes
-from .matter import FAULT_TEXT, DeviceMatte, GpuBshm
+from .matter import GpuBshm
 from .steadier import GpuSteadier
 
-IN_FLIGHT = 2
+IN_FLIGHT = 2  # frames on the GPU at once, at most
+
+Engines = tuple[DeviceEngine, DeviceEngine, DeviceEngine]
 
 
 @dataclass(frozen=True)
 class GpuParts:
-    """What stands in a Pipeline for its bshm, steadier and compositor."""
+    """Parts on a GPU: what stands in a Pipeline for its bshm, steadier and compositor."""
 
     lanes: Lanes
     bshm: GpuBshm
@@ -28,55 +29,15 @@ class GpuParts:
     compositor: GpuCompositor
 
     def close(self) -> None:
-        self.compositor.close()
-        self.steadier.close()
-        self.bshm.close()
-        with self.bshm.cuda.active():
-            self.lanes.close()
-
-    def shots(
-        self,
-        frames: Iterable[Frame],
-        background: Background,
-        *,
-        foreground: bool = False,
-        strict: bool = False,
-    ) -> Iterator[Shot]:
-        """Finished frames in order, each made while the one before it is on its way.
-
-        For files: one frame's upload and way back overlap with the other one's
-        networks, and each leaves one frame later than it could. All have the
-        compositor's size. A frame without a valid matte is the background
-        alone, or with `strict` an EngineError. A shot's arrays are valid until the
-        next one is asked for.
-        """
-        waiting: deque[tuple[Frame, DeviceMatte]] = deque()
-        for frame in frames:
-            waiting.append((frame, self._begin(frame, background, foreground)))
-            if len(waiting) == IN_FLIGHT:
-                yield self._finish(*waiting.popleft(), foreground, strict)
-        while waiting:
-            yield self._finish(*waiting.popleft(), foreground, strict)
-
-    def _begin(self, frame: Frame, background: Background, foreground: bool) -> DeviceMatte:
-        with self.bshm.cuda.active():
-            hint = self.steadier.hint(frame.image)
-            matte = self.steadier.begin(self.bshm.begin(frame.image, hint))
-            self.compositor.begin(matte, background(frame, matte), foreground=foreground)
-        return matte
-
-    def _finish(self, frame: Frame, matte: DeviceMatte, foreground: bool, strict: bool) -> Shot:
-        with self.bshm.cuda.active():
-            layers = self.compositor.finish(matte.lane, foreground=foreground)
-        fault = bool(matte.lane.fault[0])
-        if fault and strict:
-            raise EngineError(FAULT_TEXT)
-        return Shot(*layers, frame.index, frame.time, not fault)
+        """Gives everything back, each even where another fails. Raises EngineError."""
+        with ExitStack() as parts:
+            for part in (self.lanes, self.bshm, self.steadier, self.compositor):
+                parts.callback(part.close)  # the last one first
 
 
 def gpu_parts(
     cuda: Cuda,
-    engines: tuple[DeviceEngine, DeviceEngine, DeviceEngine],
+    engines: Engines,
     size: Size,
     *,
     smooth: bool = True,
@@ -85,10 +46,29 @@ def gpu_parts(
 ) -> GpuParts:
     """MPN, QUN and MRN on a GPU, and what goes around them, for frames of one size.
 
-    Owns the engines. Raises EngineError.
+    Owns the engines, also where it fails. Raises EngineError.
     """
-    with cuda.active():
+    with ExitStack() as made:
+        for engine in engines:
+            made.callback(engine.close)
         lanes = Lanes(cuda, IN_FLIGHT)
-    bshm = GpuBshm(lanes, *engines)
-    compositor = GpuCompositor(bshm, size, wrap=wrap, layout=layout)
-    return GpuParts(lanes, bshm, GpuSteadier(bshm, smooth=smooth), compositor)
+        made.callback(lanes.close)
+        bshm = GpuBshm(lanes, *engines)
+        made.callback(bshm.close)
+        steadier = GpuSteadier(bshm, smooth=smooth)
+        compositor = GpuCompositor(bshm, size, wrap=wrap, layout=layout)
+        made.pop_all()
+    return GpuParts(lanes, bshm, steadier, compositor)
+
+
+def open_gpu(preset: str, size: Size, *, smooth: bool = True) -> GpuParts:
+    """A preset's TensorRT engines and the kernels, on the GPU of this machine.
+
+    Raises EngineError, also where the kernels' compiler is missing.
+    """
+    runtime = get_runtime("tensorrt")
+    from .pycuda import PyCuda  # there only where the runtime is
+
+    cuda = PyCuda()  # first: it is sooner said what it lacks
+    engines = load_engines(preset, runtime)
+    return gpu_parts(cuda, cast("Engines", tuple(engines)), size, smooth=smooth)

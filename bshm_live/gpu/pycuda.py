@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from ctypes import sizeof
 from math import prod
 from typing import Any
 
@@ -31,7 +32,11 @@ class PyCuda:
             self._functions = {}
             for kind in KERNELS:
                 name = kind.__name__.lower()
-                self._functions[name] = self._module.get_function(name)
+                # Prepared: pycuda's later versions keep a plain call's arguments in a cache, which
+                # takes no structures
+                self._functions[name] = self._module.get_function(name).prepare(
+                    [f"{sizeof(kind)}s"]
+                )
 
     def active(self) -> AbstractContextManager[None]:
         return active()
@@ -71,9 +76,8 @@ class PyCuda:
         arguments: bytes,
         stream: Stream,
     ) -> None:
-        function = self._functions[kernel]
-        packed = np.frombuffer(arguments, f"V{len(arguments)}")[0]
-        function(packed, grid=(*grid, 1), block=(*block, 1), stream=self._streams[stream])
+        function, queue = self._functions[kernel], self._streams[stream]
+        function.prepared_async_call((*grid, 1), (*block, 1), queue, arguments)
 
     def event(self) -> Event:
         return driver.Event()

@@ -69,7 +69,12 @@ class GpuSteadier:
         lane.mark("temporal")
         self.cuda.record(lane.done, lane.stream)
         self._has_last = True
-        steady = {"alpha": self._last, "levels": self._levels, "moments": self._moments}
+        steady = {
+            "alpha": self._last,
+            "levels": self._levels,
+            "low_alpha": self._low_alpha,
+            "moments": self._moments,
+        }
         return DeviceMatte(lane, matte.frame, {**given, **steady})
 
     def _on(self, lane: Lane) -> tuple[tuple[int, int], int]:

@@ -6,14 +6,16 @@ Each runtime has a file of its own and is imported there alone.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
 from ..bshm import Bshm
 from ..errors import EngineError
-from ..manifest import Manifest, check_file, load_manifest
+from ..manifest import NETWORKS, Manifest, check_file, load_manifest
 from ..nvidia import EXTRA, Gpu, find_gpu, tensorrt_lacks
 from ..types import Engine
 
@@ -48,6 +50,16 @@ def lacking(name: str) -> str | None:
     return None if find_spec(MODULES[name]) else f"not installed; {INSTALL[name]}"
 
 
+def require(name: str) -> None:
+    """Raises EngineError where the runtime of that name lacks something; `auto` never does."""
+    if name == "auto":
+        return
+    if name not in MODULES:
+        raise EngineError(f"--runtime {name}: unknown; choose from auto, {', '.join(MODULES)}")
+    if lack := lacking(name):
+        raise EngineError(f"--runtime {name}: {lack}")
+
+
 def available(names: tuple[str, ...] = tuple(MODULES)) -> list[str]:
     return [name for name in names if lacking(name) is None]
 
@@ -56,10 +68,7 @@ def get_runtime(name: str = "auto") -> Runtime:
     """The runtime of that name, or for `auto` the best that is there. Raises EngineError."""
     if name == "auto":
         return _best()
-    if name not in MODULES:
-        raise EngineError(f"--runtime {name}: unknown; choose from auto, {', '.join(MODULES)}")
-    if lack := lacking(name):
-        raise EngineError(f"--runtime {name}: {lack}")
+    require(name)
     try:
         module = import_module(f"{__name__}.{name}")
     except ImportError as error:
@@ -67,6 +76,14 @@ def get_runtime(name: str = "auto") -> Runtime:
         raise EngineError(f"--runtime {name}: {reason}; {INSTALL[name]}") from error
     bound = BOUNDS["f16" if name == "tensorrt" else "f32"]
     return Runtime(name, module.version(), module.load, bound)
+
+
+def tensorrt_f32() -> Runtime:
+    """TensorRT with the networks as they are: what is wrong there is not precision's fault."""
+    half = get_runtime("tensorrt")
+    load = partial(import_module(f"{__name__}.tensorrt").load, precision="f32")
+    description = half.description.removesuffix("f16") + "f32"
+    return replace(half, description=description, load=load, bound=BOUNDS["f32"])
 
 
 def state(name: str) -> tuple[bool, str]:
@@ -103,13 +120,23 @@ def load_bshm(
     preset: str, runtime: Runtime, threads: int = 0, manifest: Manifest | None = None
 ) -> Bshm:
     """The three networks of a preset, their files checked against the manifest."""
+    return Bshm(*load_engines(preset, runtime, threads, manifest))
+
+
+def load_engines(
+    preset: str, runtime: Runtime, threads: int = 0, manifest: Manifest | None = None
+) -> list[Engine]:
+    """MPN, QUN and MRN of a preset; none stays open where one fails. Raises EngineError."""
     networks = (manifest or load_manifest()).preset(preset)
     engines = []
-    for name in ("mpn", "qun", "mrn"):
-        network = networks[name]
-        check_file(network)
-        engine = runtime.load(network.path, threads)
-        if dict(engine.inputs) != dict(network.inputs):
-            raise EngineError(f"{network.path} is not the {name} of the manifest: reinstall")
-        engines.append(engine)
-    return Bshm(*engines)
+    with ExitStack() as opened:
+        for name in NETWORKS:
+            network = networks[name]
+            check_file(network)
+            engine = runtime.load(network.path, threads)
+            opened.callback(engine.close)
+            if dict(engine.inputs) != dict(network.inputs):
+                raise EngineError(f"{network.path} is not the {name} of the manifest: reinstall")
+            engines.append(engine)
+        opened.pop_all()
+    return engines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -36,7 +37,10 @@ def gpu() -> Gpu:
 @cache
 def _primary() -> Any:
     cuda.init()
-    return cuda.Device(0).retain_primary_context()
+    context = cuda.Device(0).retain_primary_context()
+    # Left to itself, pycuda lets go of it in a way that CUDA refuses, and complains at the exit.
+    atexit.register(context.detach)
+    return context
 
 
 @contextmanager

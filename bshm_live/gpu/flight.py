@@ -1,0 +1,63 @@
+"""The loop for files on a GPU: two frames in flight."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+from ..background import Background
+from ..errors import EngineError
+from ..guard import FAULT_TEXT
+from ..pipeline import Pipeline
+from ..types import Frame, Shot, Size
+from .matter import DeviceMatte
+from .parts import IN_FLIGHT, GpuParts
+
+
+class InFlight(Pipeline):
+    """A Pipeline whose frames are each made while the one before is on its way.
+
+    One frame's upload and way back overlap with the other one's networks, and each
+    leaves one frame later than it could: nothing for a live picture, which also
+    wants a guard that looks at every matte. A matte that cannot be one is an error.
+    """
+
+    def __init__(self, parts: GpuParts, background: Background, size: Size) -> None:
+        super().__init__(
+            parts.bshm,
+            background,
+            size,
+            fail_closed=False,
+            steadier=parts.steadier,
+            compositor=parts.compositor,
+        )
+        self._parts = parts
+
+    def shots(self, source: Iterable[Frame], *, foreground: bool) -> Iterator[tuple[Frame, Shot]]:
+        """As Pipeline.shots; a shot's arrays are valid until the next one is asked for."""
+        waiting: deque[tuple[Frame, DeviceMatte]] = deque()
+        for frame in map(self._fit, source):
+            self._mind_the_gap(frame)
+            waiting.append((frame, self._begin(frame, foreground)))
+            if len(waiting) == IN_FLIGHT:
+                yield self._finish(*waiting.popleft(), foreground)
+        while waiting:
+            yield self._finish(*waiting.popleft(), foreground)
+
+    def _begin(self, frame: Frame, foreground: bool) -> DeviceMatte:
+        """Queues a frame's whole way."""
+        parts = self._parts
+        with parts.bshm.cuda.active():
+            matte = parts.bshm.begin(frame.image, parts.steadier.hint(frame.image))
+            matte = parts.steadier.begin(matte)
+            backdrop = self.background(frame, matte)
+            parts.compositor.begin(matte, backdrop, foreground=foreground)
+        return matte
+
+    def _finish(self, frame: Frame, matte: DeviceMatte, foreground: bool) -> tuple[Frame, Shot]:
+        """Waits for it. Raises EngineError."""
+        with self._parts.bshm.cuda.active():
+            layers = self._parts.compositor.finish(matte.lane, foreground=foreground)
+        if matte.lane.fault[0]:
+            raise EngineError(FAULT_TEXT)
+        return frame, Shot(*layers, frame.index, frame.time, True)
