@@ -16,6 +16,7 @@ import clip
 import kit
 import numpy as np
 import pytest
+import readers
 from viewer import viewing
 
 SIZE = (640, 360)
@@ -91,7 +92,7 @@ def test_the_program_is_killed_and_started_again(tmp_path: Path, rounds: int) ->
         with kit.live(tmp_path) as program:
             program.ready().says("virtual camera")
             time.sleep(1)
-            assert clip.check_composites(kit.read_opencv(30).images, SIZE)
+            assert clip.check_composites(readers.read_opencv(30).images, SIZE)
             program.end()
     kit.note(f"SIGKILL and a new start, {rounds} times", camera_listed_after=round(max(took), 2))
 

@@ -16,6 +16,7 @@ import kit
 import numpy as np
 import portrait
 import pytest
+import readers
 
 from bshm_live.demand import Demand
 from bshm_live.types import Size
@@ -37,7 +38,7 @@ def test_every_composite_has_its_own_matte(tmp_path: Path, size: Size) -> None:
     with kit.feeding(tmp_path, size), kit.live(tmp_path, "--stats", size=size) as program:
         program.ready().says("virtual camera")
         time.sleep(1)
-        all_seen = kit.read_all(tmp_path, COUNT, size)
+        all_seen = readers.read_all(tmp_path, COUNT, size)
         words = program.end()
     print(f"{size[0]}x{size[1]}\n{words}")
     for reader, seen in all_seen.items():
@@ -60,8 +61,8 @@ def test_a_real_clip(tmp_path: Path, size: Size) -> None:
     with feeder, program:
         program.ready().says("virtual camera", 60)
         time.sleep(2)
-        all_seen = kit.read_all(tmp_path, COUNT, size, step)
-        whole = kit.read_opencv(3).images[-1]
+        all_seen = readers.read_all(tmp_path, COUNT, size, step)
+        whole = readers.read_opencv(3).images[-1]
         print(f"{size[0]}x{size[1]}\n{program.end()}")
     alphas = portrait.alphas(size, step)
     for reader, seen in all_seen.items():
@@ -90,10 +91,10 @@ def test_another_picture_s_matte_would_be_noticed() -> None:
 
 def test_two_cameras_from_one_program(tmp_path: Path) -> None:
     """Each with a reader of its own, both at once."""
-    found: dict[str, kit.Seen] = {}
+    found: dict[str, readers.Seen] = {}
 
     def read(device: str) -> None:
-        found[device] = kit.read_opencv(40, device)
+        found[device] = readers.read_opencv(40, device)
 
     with kit.feeding(tmp_path), kit.live(tmp_path, "--sink", f"vcam:{kit.SECOND}") as program:
         program.ready().ready(kit.SECOND).says("virtual camera")

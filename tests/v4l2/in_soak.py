@@ -10,6 +10,7 @@ from pathlib import Path
 import kit
 import portrait
 import pytest
+import readers
 
 SECONDS = float(os.environ.get("GUEST_SOAK_S") or 1800)
 SIZE, STEP, COUNT = (1280, 720), 4, 90
@@ -33,7 +34,7 @@ def test_a_long_call(tmp_path: Path) -> None:
         checked, unsound = 0, []
         while time.monotonic() - start < SECONDS:
             time.sleep(min(20.0, SECONDS / 5))
-            for reader, seen in kit.read_all(tmp_path, COUNT, SIZE, STEP).items():
+            for reader, seen in readers.read_all(tmp_path, COUNT, SIZE, STEP).items():
                 unsound += portrait.faults(seen.images, alphas)
                 checked += len(seen.images)
                 rates.setdefault(reader, []).append(round(seen.rate, 1))

@@ -57,7 +57,7 @@ def pictures(size: Size) -> Iterator[np.ndarray]:
 
 
 def alphas(size: Size, step: int = 1) -> list[np.ndarray]:
-    """True alpha of each picture, (H, W) bool: more person than not. `step` as in kit.Seen."""
+    """True alpha of each picture, (H, W) bool: more person than not. `step` as in readers.Seen."""
     return [
         moved(image, number, size)[::step, ::step, 0] > 127
         for number, image in enumerate(_read(f"{NAME}_alpha.mkv"))
