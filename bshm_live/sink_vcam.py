@@ -216,13 +216,14 @@ class VirtualCamera:
             self._tell(str(error))
             return
         self._output, self.device = output, output.device
-        self._tell(f"virtual camera {self.device} is back")
         # A reader must not wait for the next frame, nor see one of before.
         with self._news:
             self.dropped += self._fresh
             self._fresh, self._new_idle = False, True
         self._frame_at = float("-inf")
         self._show_idle(output)
+        if self._output is not None:
+            self._tell(f"virtual camera {self.device} is back")
 
     def _tell(self, line: str) -> None:
         if line != self._trouble:
