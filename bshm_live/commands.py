@@ -10,12 +10,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from .background import Background, Fixed, open_background, studio
+from .composite import LIGHT_WRAP
 from .errors import SettingsError, SinkError
 from .file_loop import file_loop
 from .live import networks, run_live, say
 from .pipeline import Pipeline
 from .runtimes import get_runtime
-from .settings import TALL, Settings, parse_background, parse_size
+from .settings import TALL, BackgroundSpec, Settings, parse_background, parse_size
 from .sink import VideoWriter
 from .source import VideoFile, camera_device, demo_clip
 from .types import Shot
@@ -44,6 +45,7 @@ def video(args: argparse.Namespace) -> int:
             source.size,
             parts,
             smooth=not args.no_steady,
+            wrap=LIGHT_WRAP * lights(args, spec),
         )
         files = Files(parts)
         files.add(
@@ -242,8 +244,9 @@ def _settings(args: argparse.Namespace) -> Settings:
         raise SettingsError(f"--fps {args.fps:g}: must be between 1 and 240; try 30")
     if args.on_demand:
         _check_on_demand(args.source, sinks)
+    background = parse_background(args.bg)
     return Settings(
-        background=parse_background(args.bg),
+        background=background,
         source=args.source,
         sinks=tuple(sinks),
         size=parse_size(args.size) if args.size else None,
@@ -256,7 +259,13 @@ def _settings(args: argparse.Namespace) -> Settings:
         stats=args.stats,
         on_trouble=args.on_trouble,
         on_demand=args.on_demand,
+        light_wrap=lights(args, background),
     )
+
+
+def lights(args: argparse.Namespace, background: BackgroundSpec) -> bool:
+    """Whether the background lights the person; what is transparent gives no light."""
+    return bool(args.light_wrap) and background.kind != "none"
 
 
 def _check_on_demand(source: str, sinks: list[str]) -> None:

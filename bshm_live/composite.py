@@ -7,10 +7,13 @@ own edges, and the old room's colour is taken out of the hair.
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .temporal import low_alpha
 from .types import Layers, Mask8, Matte, Picture, Size
 
 SOLID = 255
@@ -18,14 +21,20 @@ MODEL_BLUR = 3
 MODEL_EPSILON = 1e-3
 CHUNK = 1 << 16  # soft pixels computed at once: bounds the temporaries
 REMAP_ROW = 1 << 10  # cv2.remap takes no row longer than 32767
+LIGHT_WRAP = 0.5  # how much of it, where it is asked for
+GLOW_BLUR = 7  # low pixels: how far the background's light reaches into its own blur
+SHINES = 1 / 512  # of the light: less is not seen
 GREY_WEIGHTS = np.array([0.114, 0.587, 0.299], np.float32)  # B, G, R (BT.601)
 
 
 class Compositor:
-    """Composites frames of one size into buffers of its own, reused every time."""
+    """Composites frames of one size into buffers of its own, reused every time.
 
-    def __init__(self, size: Size) -> None:
-        self.size = size
+    `wrap` in [0, 1] lets the background's light fall on the person's rim.
+    """
+
+    def __init__(self, size: Size, *, wrap: float = 0.0) -> None:
+        self.size, self.wrap = size, wrap
         width, height = size
         self._composite = np.empty((height, width, 3), np.uint8)
         self._foreground = np.empty((height, width, 3), np.uint8)
@@ -48,8 +57,11 @@ class Compositor:
             self._foreground[...] = 0
             cv2.copyTo(image, solid, self._foreground)
         model = EdgeModel(matte, self.size)
+        light = RimLight(matte, background, self.wrap, self.size) if self.wrap else None
         for start in range(0, len(soft), CHUNK):
-            self._blend(soft[start : start + CHUNK], image, background, model, foreground)
+            self._blend(soft[start : start + CHUNK], image, background, model, light, foreground)
+        if light is not None:
+            self._shine(light, image, solid)
         return self._composite, self._alpha, self._foreground if foreground else None
 
     def covered(self, background: Picture) -> Layers:
@@ -71,6 +83,7 @@ class Compositor:
         image: Picture,
         background: Picture,
         model: EdgeModel,
+        light: RimLight | None,
         foreground: bool,
     ) -> None:
         """The soft pixels `at` (flat indices) of every buffer."""
@@ -78,7 +91,8 @@ class Compositor:
         alpha, front = model.refine(at, colour, self._alpha.ravel().take(at))
         back = background.reshape(-1, 3).take(at, 0)
         weight = (alpha / np.float32(SOLID))[:, None]
-        mixed = (front - back) * weight
+        mixed = (front if light is None else light(at, front)) - back
+        mixed *= weight
         mixed += back
         mixed += np.float32(0.5)  # to the nearest level: the cast cuts off
         self._alpha.reshape(-1)[at] = alpha
@@ -86,6 +100,51 @@ class Compositor:
         if foreground:
             front = (front + np.float32(0.5)) * (weight > 0)
             scatter(self._foreground, at, front.astype(np.uint8))
+
+    def _shine(self, light: RimLight, image: Picture, solid: Mask8) -> None:
+        """The solid pixels that the light reaches."""
+        rim = np.flatnonzero(cv2.bitwise_and(solid, light.reach()))
+        for start in range(0, len(rim), CHUNK):
+            at = rim[start : start + CHUNK]
+            lit = light(at, image.reshape(-1, 3).take(at, 0)) + np.float32(0.5)
+            scatter(self._composite, at, lit.astype(np.uint8))
+
+
+class RimLight:
+    """The background, out of focus, on the person's rim: F + wrap share (glow - F).
+
+    `share` is how much of the matte around a place is room.
+    """
+
+    def __init__(self, matte: Matte, background: Picture, wrap: float, size: Size) -> None:
+        height, width = matte.residual.shape[:2]
+        self._size = size
+        self._to_low = np.array([width / size[0], height / size[1]], np.float32)
+        glow = cv2.resize(background, (width, height), interpolation=cv2.INTER_AREA)
+        glow = cv2.blur(glow, (GLOW_BLUR, GLOW_BLUR)).astype(np.float32)
+        around = cv2.blur(low_alpha(matte), (MODEL_BLUR, MODEL_BLUR))
+        self._share = np.float32(wrap) * np.clip(1 - around, 0, 1)
+        self._maps = np.concatenate((glow, self._share[..., None]), 2)
+
+    def __call__(self, at: NDArray[np.intp], colour: NDArray[Any]) -> NDArray[np.float32]:
+        """Colours (N, 3) in [0, 255] of the pixels `at`, lit."""
+        near = sample(self._maps, centres(at, self._size[0]) * self._to_low)
+        lit: NDArray[np.float32] = colour + near[:, 3:] * (near[:, :3] - colour)
+        return lit
+
+    def reach(self) -> Mask8:
+        """(H, W), 1 where it is seen."""
+        share = cv2.resize(self._share, self._size, interpolation=cv2.INTER_LINEAR)
+        return (share > SHINES).view(np.uint8)
+
+
+def centres(at: NDArray[np.intp], width: int) -> NDArray[np.float32]:
+    """(N, 2) places (x, y) of flat indices."""
+    y, x = np.divmod(at.astype(np.int32), np.int32(width))
+    places = np.empty((len(at), 2), np.float32)
+    places[:, 0], places[:, 1] = x, y
+    places += np.float32(0.5)
+    return places
 
 
 def scatter(picture: Picture, at: NDArray[np.intp], colours: NDArray[np.uint8]) -> None:
@@ -120,11 +179,7 @@ class EdgeModel:
         self, at: NDArray[np.intp], colour: NDArray[np.uint8], alpha: NDArray[np.uint8]
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """alpha (N,) uint8 and foreground (N, 3) in [0, 255] of the pixels `at`."""
-        y, x = np.divmod(at.astype(np.int32), np.int32(self._width))
-        places = np.empty((len(at), 2), np.float32)
-        places[:, 0], places[:, 1] = x, y
-        places += np.float32(0.5)
-        places *= self._to_matte
+        places = centres(at, self._width) * self._to_matte
         near = sample(self._maps, places * self._to_low)
         front = np.clip(colour + near[:, :3], 0, SOLID)
         if self._grey is None:

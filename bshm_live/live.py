@@ -12,9 +12,10 @@ from types import FrameType
 
 from .background import Background, open_background, plain
 from .bshm import Bshm
+from .composite import LIGHT_WRAP
 from .guard import card
 from .manifest import load_manifest
-from .parts import cpu_parts
+from .parts import CpuParts, cpu_parts
 from .pipeline import Pipeline, quantiles, stage_table
 from .runtimes import Runtime, cpu_runtime, get_runtime, lacking, load_bshm, require
 from .settings import Settings
@@ -138,7 +139,7 @@ def live_parts(
     if settings.runtime == "tensorrt" or (settings.runtime == "auto" and not lacking("tensorrt")):
         return cpu_then_gpu(settings, size, fps, parts)
     runtime, bshm = live_networks(settings, size, fps, parts)
-    return runtime, cpu_parts(bshm, size, smooth=settings.steady)
+    return runtime, around(bshm, settings, size)
 
 
 def live_networks(
@@ -159,6 +160,11 @@ def live_networks(
     return networks(settings.runtime, "fast", settings.threads, parts)
 
 
+def around(bshm: Bshm, settings: Settings, size: Size) -> CpuParts:
+    """The networks' mattes on the CPU, and what was asked for around them."""
+    return cpu_parts(bshm, size, smooth=settings.steady, wrap=LIGHT_WRAP * settings.light_wrap)
+
+
 def cpu_then_gpu(
     settings: Settings, size: Size, fps: float, parts: ExitStack
 ) -> tuple[Runtime, Parts]:
@@ -172,8 +178,8 @@ def cpu_then_gpu(
     on_openvino = cpu_runtime().name == "openvino"
     on_cpu = replace(settings, runtime="openvino" if on_openvino else "onnxruntime", preset=None)
     runtime, bshm = live_networks(on_cpu, size, fps, parts)
-    cpu = cpu_parts(bshm, size, smooth=settings.steady)
-    swap = parts.enter_context(swap_in(cpu, preset, size, settings.threads, say))
+    cpu = around(bshm, settings, size)
+    swap = parts.enter_context(swap_in(cpu, preset, settings.threads, say))
     return replace(runtime, description=f"{runtime.description}, until TensorRT is ready"), swap
 
 
