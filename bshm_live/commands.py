@@ -179,8 +179,9 @@ def bench(args: argparse.Namespace) -> int:
     if runtime.name == "tensorrt":
         from .gpu.bench import SIZES, run_gpu_bench
 
-        sizes = SIZES if size is None else (size,)
-        return run_gpu_bench(preset, sizes, args.frames, runtime.description, as_json=args.json)
+        sizes, background = SIZES if size is None else (size,), parse_background(args.bg)
+        title = runtime.description
+        return run_gpu_bench(preset, sizes, args.frames, title, background, as_json=args.json)
     from .bench import SIZE, run_bench
 
     return run_bench(args, runtime, preset, size or SIZE)

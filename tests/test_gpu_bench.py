@@ -10,6 +10,7 @@ import pytest
 from conftest import TOY, fake_networks
 from gpu_twin import HostCuda, host_engines, host_kernels
 
+from bshm_live.background import Fixed, plain
 from bshm_live.errors import EngineError
 from bshm_live.gpu import rates
 from bshm_live.gpu.bench import Report, figures, row, table
@@ -20,6 +21,7 @@ from bshm_live.manifest import load_manifest
 from bshm_live.runtimes.onnxruntime import OnnxRuntimeEngine
 
 SIZE = (256, 128)
+GREEN = Fixed(plain((0, 255, 0), SIZE))
 
 
 def parts_of(cuda: HostCuda, broken: bool = False) -> GpuParts:
@@ -65,7 +67,7 @@ def test_a_row_is_measured_and_shown() -> None:
     parts = parts_of(cuda)
     up, down = link_rates(cuda, 1 << 10)
     assert min(up, down) > 0
-    found = row(parts, SIZE, 3, 0.5)
+    found = row(parts, GREEN, 3, 0.5)
     parts.close()
     assert not cuda.held
     assert 0 < found.p50 <= found.p95
@@ -82,4 +84,4 @@ def test_a_row_is_measured_and_shown() -> None:
 
 def test_frames_without_a_matte_are_not_measured() -> None:
     with pytest.raises(EngineError, match="without its matte: the networks gave"):
-        row(parts_of(HostCuda(host_kernels()), broken=True), SIZE, 3, 0.5)
+        row(parts_of(HostCuda(host_kernels()), broken=True), GREEN, 3, 0.5)

@@ -18,7 +18,7 @@ from cuda_twin import AMPERE, BUILDS, WHY_NOT, Twin, gpu_here
 from test_cli import write_clip
 from test_verify import goldens
 
-from bshm_live import doctor, engine_cache, live
+from bshm_live import doctor, engine_cache, guard, live
 from bshm_live.background import Fixed, plain
 from bshm_live.bshm import Bshm
 from bshm_live.cli import main
@@ -33,8 +33,9 @@ from bshm_live.settings import Settings, parse_background
 from bshm_live.types import Frame
 
 GREEN = (64, 177, 0)  # BGR of #00b140
-SIZE = (320, 180)
-LONG_S = 60.0  # what is waited for comes much sooner; machines may be busy
+SIZE = (288, 160)
+LONG_S = 120.0  # what is waited for comes much sooner; machines may be busy
+FPS = 30  # as a camera's: the builder needs a core, too
 MORE = 6  # frames after what was waited for
 HALF_LEVELS = 1  # float16 beside float32, 99.9 % of a composite
 
@@ -74,7 +75,7 @@ class Stand:
     with each frame's number before it is given. `lines` say at which frame.
     """
 
-    fps, count, size = 30.0, None, SIZE
+    fps, count, size = float(FPS), None, SIZE
 
     def __init__(self, last: str, at: Callable[[int], None] = lambda number: None) -> None:
         self.last, self.at = last, at
@@ -98,7 +99,8 @@ class Stand:
             if not left:
                 return
             self.at(number)
-            picture = portrait(*SIZE, centre=(100 + number % 40, 90), seed=number % 3).picture
+            time.sleep(1 / FPS)
+            picture = portrait(*SIZE, centre=(100 + number % 40, 80), seed=number % 3).picture
             self.given.append(Frame(picture, number, number / self.fps))
             yield self.given[-1]
 
@@ -106,6 +108,7 @@ class Stand:
         monkeypatch.setattr(live, "open_source", lambda *_: self)
         monkeypatch.setattr(live, "open_sinks", lambda *_: [self.sink])
         monkeypatch.setattr(live, "say", self.say)
+        monkeypatch.setattr(guard, "LATE_S", LONG_S)  # how fast it is, is not what is tested
         background = parse_background("#00b140")
         live.run_live(Settings(background, runtime="tensorrt", preset="balanced", **options))
 
