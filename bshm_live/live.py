@@ -17,7 +17,7 @@ from .guard import card
 from .manifest import load_manifest
 from .parts import CpuParts, cpu_parts
 from .pipeline import Pipeline, quantiles, stage_table
-from .runtimes import Runtime, cpu_runtime, get_runtime, lacking, load_bshm, require
+from .runtimes import Runtime, get_runtime, lacking, load_bshm, require
 from .settings import Settings
 from .sink import VirtualCamera, open_sink
 from .source import VideoFile, demo_clip
@@ -175,8 +175,7 @@ def cpu_then_gpu(
     """
     presets = load_manifest().presets
     preset = settings.preset or ("quality" if "quality" in presets else "balanced")
-    on_openvino = cpu_runtime().name == "openvino"
-    on_cpu = replace(settings, runtime="openvino" if on_openvino else "onnxruntime", preset=None)
+    on_cpu = replace(settings, runtime="onnxruntime", preset=None)  # the one that starts soonest
     runtime, bshm = live_networks(on_cpu, size, fps, parts)
     cpu = around(bshm, settings, size)
     swap = parts.enter_context(swap_in(cpu, preset, settings.threads, say))
