@@ -134,6 +134,9 @@ class Swap:
             if not self._closing.is_set():
                 self._say(f"the CPU goes on: {error}")
             return
+        except Exception:
+            self._say("the CPU goes on: the GPU's part of this program has a bug:")
+            raise  # to the traceback that a thread's end prints
         with self._lock:
             if not self._closing.is_set():
                 self._next = (following, name)

@@ -80,7 +80,7 @@ class TensorRtEngine:
         self._graph: Graph | None = None
         with active():
             self._log = Log()
-            self._runtime = trt.Runtime(self._log)
+            self._runtime = self._start()
             key, self._engine = self._deserialised(path, precision)
             self._context = self._make_context(key)
             self._stream = cuda.Stream()
@@ -139,6 +139,14 @@ class TensorRtEngine:
             self._host.clear()  # and the rest: what is freed later finds no GPU current
             self._stream = self._context = self._engine = self._runtime = None
 
+    def _start(self) -> Any:
+        try:
+            return trt.Runtime(self._log)
+        except TypeError as error:  # pybind11's word for "the library gave nothing"
+            raise EngineError(
+                f"{TITLE} does not start on {gpu()} ({self._log.first()}): {REBUILD}"
+            ) from error
+
     def _deserialised(self, path: Path, precision: str) -> tuple[Key, Any]:
         """The engine, built anew where the stored one does not load."""
         key, blob, stored = engine_of(path, gpu(), precision)
@@ -157,7 +165,7 @@ class TensorRtEngine:
         """With a CUDA graph and the kernels compiled last time, where the flavour has them."""
         if not RTX:
             return self._some(self._engine.create_execution_context())
-        config = self._engine.create_runtime_config()
+        config = self._some(self._engine.create_runtime_config())
         strategy = trt.CudaGraphStrategy
         config.cuda_graph_strategy = (
             strategy.WHOLE_GRAPH_CAPTURE if self._graph_wanted else strategy.DISABLED
@@ -168,10 +176,10 @@ class TensorRtEngine:
         config.set_runtime_cache(self._compiled)
         return self._some(self._engine.create_execution_context(config))
 
-    def _some(self, context: Any) -> Any:
-        if context is None:
+    def _some(self, made: Any) -> Any:
+        if made is None:
             raise EngineError(f"{TITLE} cannot run on {gpu()} ({self._log.first()}): {REBUILD}")
-        return context
+        return made
 
     def _shapes(self) -> tuple[dict[str, Shape], dict[str, Shape]]:
         inputs: dict[str, Shape] = {}
