@@ -7,23 +7,21 @@ own edges, and the old room's colour is taken out of the hair.
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .temporal import low_alpha
+from .pixels import REMAP_ROW, clipped, pairs, places, sample, scatter, three, whole_rows
+from .rim_light import RimLight
 from .types import Layers, Mask8, Matte, Picture, Size
 
 SOLID = 255
 MODEL_BLUR = 3
 MODEL_EPSILON = 1e-3
-CHUNK = 1 << 16  # soft pixels computed at once: bounds the temporaries
-REMAP_ROW = 1 << 10  # cv2.remap takes no row longer than 32767
+COLOUR_BLUR = 5  # low pixels: how far colours are looked for
+COLOUR_EPSILON = 1e-4
+CHUNK = 1 << 16  # pixels computed at once: bounds the temporaries
 LIGHT_WRAP = 0.5  # how much of it, where it is asked for
-GLOW_BLUR = 7  # low pixels: how far the background's light reaches into its own blur
-SHINES = 1 / 512  # of the light: less is not seen
 GREY_WEIGHTS = np.array([0.114, 0.587, 0.299], np.float32)  # B, G, R (BT.601)
 
 
@@ -39,6 +37,7 @@ class Compositor:
         self._composite = np.empty((height, width, 3), np.uint8)
         self._foreground = np.empty((height, width, 3), np.uint8)
         self._alpha = np.empty((height, width), np.uint8)
+        self._places = places(size)
 
     def __call__(
         self, image: Picture, matte: Matte, background: Picture, *, foreground: bool = False
@@ -59,7 +58,8 @@ class Compositor:
         model = EdgeModel(matte, self.size)
         light = RimLight(matte, background, self.wrap, self.size) if self.wrap else None
         for start in range(0, len(soft), CHUNK):
-            self._blend(soft[start : start + CHUNK], image, background, model, light, foreground)
+            at = whole_rows(soft[start : start + CHUNK])
+            self._blend(at, image, background, model, light, foreground)
         if light is not None:
             self._shine(light, image, solid)
         return self._composite, self._alpha, self._foreground if foreground else None
@@ -88,10 +88,11 @@ class Compositor:
     ) -> None:
         """The soft pixels `at` (flat indices) of every buffer."""
         colour = image.reshape(-1, 3).take(at, 0)
-        alpha, front = model.refine(at, colour, self._alpha.ravel().take(at))
+        where = self._places.take(at).view(np.uint16).reshape(-1, 2)
+        alpha, front = model.refine(where, colour, self._alpha.ravel().take(at))
         back = background.reshape(-1, 3).take(at, 0)
-        weight = (alpha / np.float32(SOLID))[:, None]
-        mixed = (front if light is None else light(at, front)) - back
+        weight = three(alpha / np.float32(SOLID))
+        mixed = (front if light is None else light(where, front)) - back
         mixed *= weight
         mixed += back
         mixed += np.float32(0.5)  # to the nearest level: the cast cuts off
@@ -105,88 +106,85 @@ class Compositor:
         """The solid pixels that the light reaches."""
         rim = np.flatnonzero(cv2.bitwise_and(solid, light.reach()))
         for start in range(0, len(rim), CHUNK):
-            at = rim[start : start + CHUNK]
-            lit = light(at, image.reshape(-1, 3).take(at, 0)) + np.float32(0.5)
+            at = whole_rows(rim[start : start + CHUNK])
+            where = self._places.take(at).view(np.uint16).reshape(-1, 2)
+            lit = light(where, image.reshape(-1, 3).take(at, 0)) + np.float32(0.5)
             scatter(self._composite, at, lit.astype(np.uint8))
 
 
-class RimLight:
-    """The background, out of focus, on the person's rim: F + wrap share (glow - F).
-
-    `share` is how much of the matte around a place is room.
-    """
-
-    def __init__(self, matte: Matte, background: Picture, wrap: float, size: Size) -> None:
-        height, width = matte.residual.shape[:2]
-        self._size = size
-        self._to_low = np.array([width / size[0], height / size[1]], np.float32)
-        glow = cv2.resize(background, (width, height), interpolation=cv2.INTER_AREA)
-        glow = cv2.blur(glow, (GLOW_BLUR, GLOW_BLUR)).astype(np.float32)
-        around = cv2.blur(low_alpha(matte), (MODEL_BLUR, MODEL_BLUR))
-        self._share = np.float32(wrap) * np.clip(1 - around, 0, 1)
-        self._maps = np.concatenate((glow, self._share[..., None]), 2)
-
-    def __call__(self, at: NDArray[np.intp], colour: NDArray[Any]) -> NDArray[np.float32]:
-        """Colours (N, 3) in [0, 255] of the pixels `at`, lit."""
-        near = sample(self._maps, centres(at, self._size[0]) * self._to_low)
-        lit: NDArray[np.float32] = colour + near[:, 3:] * (near[:, :3] - colour)
-        return lit
-
-    def reach(self) -> Mask8:
-        """(H, W), 1 where it is seen."""
-        share = cv2.resize(self._share, self._size, interpolation=cv2.INTER_LINEAR)
-        return (share > SHINES).view(np.uint8)
-
-
-def centres(at: NDArray[np.intp], width: int) -> NDArray[np.float32]:
-    """(N, 2) places (x, y) of flat indices."""
-    y, x = np.divmod(at.astype(np.int32), np.int32(width))
-    places = np.empty((len(at), 2), np.float32)
-    places[:, 0], places[:, 1] = x, y
-    places += np.float32(0.5)
-    return places
-
-
-def scatter(picture: Picture, at: NDArray[np.intp], colours: NDArray[np.uint8]) -> None:
-    """picture[at] = colours, flat indices and (N, 3); a pixel moved as one item is faster."""
-    np.put(picture.reshape(-1).view("V3"), at, np.ascontiguousarray(colours).reshape(-1).view("V3"))
-
-
 class EdgeModel:
-    """How alpha follows the picture's brightness around each place.
+    """What the soft band takes from its neighbourhood: alpha's slope, and both colours.
 
-    The fast guided filter's slope A = cov(grey, alpha) / (var(grey) + eps) (He
-    and Sun, 2015), used only for what the matte's size could not hold: alpha +=
-    A (grey at full size - grey at the matte's size). At equal sizes it changes
-    nothing.
+    Alpha follows the picture's brightness: the fast guided filter's slope A =
+    cov(grey, alpha) / (var(grey) + eps) (He and Sun, 2015), used only for what the
+    matte's size could not hold: alpha += A (grey at full size - grey at the
+    matte's size). At equal sizes it changes nothing.
+
+    The foreground is that of blur fusion (Forte, ICIP 2021): F = p + alpha (I -
+    alpha p - (1 - alpha) r), where p and r are the mean colours of person and room
+    around a pixel. They come from the small picture, p from what MRN says is the
+    person's colour there; what is surely one or the other counts most.
     """
 
     def __init__(self, matte: Matte, size: Size) -> None:
         height, width = matte.alpha.shape
         low_height, low_width = matte.residual.shape[:2]
-        self._width = size[0]
-        self._to_matte = np.array([width / size[0], height / size[1]], np.float32)
-        self._to_low = np.array([low_width / width, low_height / height], np.float32)
-        self._grey: NDArray[np.uint8] | None = None
-        maps = [matte.residual * np.float32(SOLID)]
+        low = (low_width, low_height)
+        self._to_matte = pairs(width / size[0], height / size[1])
+        self._to_low = pairs(low_width / width, low_height / height)
+        self._grey: NDArray[np.float32] | None = None
+        picture = cv2.resize(matte.guide, low, interpolation=cv2.INTER_AREA).astype(np.float32)
+        alpha = np.clip(cv2.resize(matte.alpha, low, interpolation=cv2.INTER_AREA), 0, 1)
+        person = clipped(picture + matte.residual * np.float32(SOLID))
+        self._room = near_mean(picture, np.square(1 - alpha))
+        self._person = near_mean(person, np.square(alpha))
         if size[0] > width or size[1] > height:
             grey = cv2.cvtColor(matte.guide, cv2.COLOR_BGR2GRAY)
-            maps.append(slope(grey, matte.alpha, (low_width, low_height))[..., None])
-            self._grey = grey
-        self._maps = np.concatenate(maps, 2)  # residual, and the slope where it is needed
+            steep = slope(grey, matte.alpha, low)
+            self._person = np.concatenate([self._person, steep[..., None]], 2)
+            self._grey = grey.astype(np.float32)
 
     def refine(
-        self, at: NDArray[np.intp], colour: NDArray[np.uint8], alpha: NDArray[np.uint8]
+        self, where: NDArray[np.uint16], colour: NDArray[np.uint8], alpha: NDArray[np.uint8]
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """alpha (N,) uint8 and foreground (N, 3) in [0, 255] of the pixels `at`."""
-        places = centres(at, self._width) * self._to_matte
-        near = sample(self._maps, places * self._to_low)
-        front = np.clip(colour + near[:, :3], 0, SOLID)
-        if self._grey is None:
-            return alpha, front
-        detail = colour @ GREY_WEIGHTS - sample(self._grey, places)
-        better = alpha + near[:, 3] * detail
-        return np.clip(np.rint(better), 0, SOLID).astype(np.uint8), front
+        """alpha (N,) uint8 and foreground (N, 3) in [0, 255] of the pixels at `where` (N, 2).
+
+        N is a multiple of REMAP_ROW.
+        """
+        centres = where.reshape(-1, 2 * REMAP_ROW) + np.float32(0.5)
+        centres *= self._to_matte
+        low = centres * self._to_low
+        person, room = sample(self._person, low), sample(self._room, low)
+        if self._grey is not None:
+            detail = colour @ GREY_WEIGHTS - sample(self._grey, centres)
+            alpha = clipped(np.rint(alpha + person[:, 3] * detail)).astype(np.uint8)
+            person = cv2.cvtColor(person.reshape(-1, REMAP_ROW, 4), cv2.COLOR_BGRA2BGR)
+        return alpha, fused(colour, alpha, person.reshape(-1, 3), room)
+
+
+def near_mean(colours: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The weighted mean (h, w, 3) of the colours around each place; its own without any weight."""
+    size = (COLOUR_BLUR, COLOUR_BLUR)
+    total = cv2.blur(colours * weight[..., None], size) + np.float32(COLOUR_EPSILON) * colours
+    total /= (cv2.blur(weight, size) + np.float32(COLOUR_EPSILON))[..., None]
+    return total
+
+
+def fused(
+    colour: NDArray[np.uint8],
+    alpha: NDArray[np.uint8],
+    person: NDArray[np.float32],
+    room: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Blur fusion's foreground (N, 3): the mean colour and what it leaves of the pixel's own."""
+    weight = three(alpha / np.float32(SOLID))
+    rest = room - person
+    rest *= weight
+    rest += colour
+    rest -= room
+    rest *= weight
+    rest += person
+    return clipped(rest)
 
 
 def slope(grey: NDArray[np.uint8], alpha: NDArray[np.float32], grid: Size) -> NDArray[np.float32]:
@@ -204,20 +202,3 @@ def slope(grey: NDArray[np.uint8], alpha: NDArray[np.float32], grid: Size) -> ND
     covariance = mean(g * a) - mean_g * mean_a
     variance = mean(g * g) - mean_g * mean_g
     return (covariance / (variance + MODEL_EPSILON)).astype(np.float32)
-
-
-def sample(x: NDArray[np.generic], places: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Bilinear values of x (h, w[, C]) at (N, 2) places (x, y), pixel centres at .5."""
-    n = len(places)
-    rows = -(-n // REMAP_ROW)
-    padded = np.zeros((rows * REMAP_ROW, 2), np.float32)
-    np.subtract(places, np.float32(0.5), out=padded[:n])
-    grid = padded.reshape(rows, REMAP_ROW, 2)
-    values = cv2.remap(
-        x.astype(np.float32, copy=False),
-        grid,
-        None,
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    return values.reshape(rows * REMAP_ROW, *x.shape[2:])[:n]

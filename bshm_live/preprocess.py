@@ -46,10 +46,20 @@ def resized(picture: Picture, size: tuple[int, int]) -> Picture:
     while width >= 2 * size[0] or height >= 2 * size[1]:  # a panorama in one direction only
         width = width // 2 if width >= 2 * size[0] else width
         height = height // 2 if height >= 2 * size[1] else height
-        picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+        picture = averaged(picture, (width, height))
     if (width, height) == size:
         return picture
     return cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
+
+
+def averaged(picture: Picture, size: tuple[int, int]) -> Picture:
+    """To (width, height), half as large in one direction or both, each pixel a mean."""
+    width, height = size
+    if picture.shape[:2] != (height, 2 * width):
+        return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    # The same levels, in half of the time that it takes where one side stays.
+    pairs = cv2.filter2D(picture, -1, np.full((1, 2), 0.5, np.float32), anchor=(0, 0))
+    return cv2.resize(pairs, size, interpolation=cv2.INTER_NEAREST)
 
 
 def planes(picture: Picture, out: Tensor) -> None:

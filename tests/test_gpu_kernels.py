@@ -12,7 +12,7 @@ import pytest
 from conftest import portrait
 from gpu_twin import HostCuda, host_kernels
 
-from bshm_live.composite import Compositor, slope
+from bshm_live.composite import Compositor, near_mean, slope
 from bshm_live.gpu.cuda import Buffer, Cuda, Memory
 from bshm_live.gpu.kernels import (
     FAULT_WORD,
@@ -306,11 +306,13 @@ def test_without_a_last_matte_steady_changes_nothing(desk: Desk) -> None:
     assert np.array_equal(Steadied(desk, alpha, None, noise(rng, *HIGH)).alpha, alpha)
 
 
-def modelled(desk: Desk, moments: np.ndarray, residual: np.ndarray) -> np.ndarray:
-    """The maps (h, w, 5); residual is (h, w, 3) BGR."""
-    maps, planar = desk.new((*LOW, MAPS), np.float32), residual[..., ::-1].transpose(2, 0, 1)
-    tensor = desk.put_tensor(np.ascontiguousarray(planar))
-    desk.run(Model(desk.put(moments).pointer, tensor.pointer, maps.pointer, W, H))
+def modelled(desk: Desk, moments: np.ndarray, matte: Matte) -> np.ndarray:
+    """The maps (h, w, 8)."""
+    maps = desk.new((*LOW, MAPS), np.float32)
+    low = cv2.resize(matte.guide, (W, H), interpolation=cv2.INTER_AREA) / np.float32(255)
+    planar = [np.ascontiguousarray(x[..., ::-1].transpose(2, 0, 1)) for x in (low, matte.residual)]
+    given = (desk.put(moments), *map(desk.put_tensor, planar), maps)
+    desk.run(Model(*(buffer.pointer for buffer in given), W, H))
     return desk.get(maps)
 
 
@@ -318,12 +320,25 @@ def test_model_is_the_guided_filter_s_slope(desk: Desk) -> None:
     rng = np.random.default_rng(8)
     alpha, guide = soft_alpha(rng), noise(rng, *HIGH)
     residual = rng.uniform(-1, 1, (*LOW, 3)).astype(np.float32)
-    maps = modelled(desk, Steadied(desk, alpha, None, guide).moments, residual)
+    matte = matte_of(alpha, guide, residual)
+    maps = modelled(desk, Steadied(desk, alpha, None, guide).moments, matte)
     grey = cv2.cvtColor(guide, cv2.COLOR_BGR2GRAY)
     assert np.abs(maps[..., 3] - slope(grey, alpha, (W, H))).max() < 1e-3
-    assert np.abs(maps[..., :3] - 255 * residual).max() < 1e-3
-    share = 1 - cv2.blur(low_alpha(matte_of(alpha, guide)), (3, 3))
+    share = 1 - cv2.blur(low_alpha(matte), (3, 3))
     assert np.abs(maps[..., 4] - share).max() < 1e-5
+
+
+def test_model_has_the_colours_of_person_and_room(desk: Desk) -> None:
+    rng = np.random.default_rng(12)
+    alpha, guide = soft_alpha(rng, 0.01), noise(rng, *HIGH)
+    residual = rng.uniform(-1, 1, (*LOW, 3)).astype(np.float32)
+    matte = matte_of(alpha, guide, residual)
+    maps = modelled(desk, Steadied(desk, alpha, None, guide).moments, matte)
+    small = cv2.resize(guide, (W, H), interpolation=cv2.INTER_AREA).astype(np.float32)
+    share = np.clip(low_alpha(matte), 0, 1)
+    person = np.clip(small + 255 * residual, 0, 255)
+    assert np.abs(maps[..., :3] - near_mean(person, share**2)).max() < 0.02
+    assert np.abs(maps[..., 5:] - near_mean(small, (1 - share) ** 2)).max() < 0.02
 
 
 # ---- composite -----------------------------------------------------------------------------
@@ -349,7 +364,7 @@ class Scene:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Composite, alpha and foreground from the GPU."""
         desk, (width, height), matte = self.desk, self.size, self.matte
-        maps = modelled(desk, self.levels.moments, matte.residual)
+        maps = modelled(desk, self.levels.moments, matte)
         shape = (height * 3 // 2, width) if layout else (height, width, 3)
         out, alpha = desk.new(shape, np.uint8), desk.new((height, width), np.uint8)
         front = desk.new((height, width, 3), np.uint8)
@@ -386,7 +401,7 @@ def test_composite_is_the_compositor(desk: Desk, size: tuple[int, int]) -> None:
 
 
 def test_half_precision_composites_as_the_same_matte(half_desk: Desk) -> None:
-    """A residual in half precision is off by up to 255/2048 of a level."""
+    """A colour in half precision is off by up to 255/2048 of a level."""
     scene = Scene(half_desk, (320, 180), seed=2)
     alpha = scene.matte.alpha.astype(np.float16).astype(np.float32)
     matte = matte_of(alpha, scene.matte.guide, scene.matte.residual)

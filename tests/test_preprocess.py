@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bshm_live.preprocess import Preprocessor, colour_image, hint_tensor, planes, resized
+from bshm_live.preprocess import Preprocessor, averaged, colour_image, hint_tensor, planes, resized
 
 seeds = st.integers(0, 2**32 - 1)
 sides = st.integers(1, 40)
@@ -63,6 +63,14 @@ def test_shrinking_does_not_alias(shape: tuple[int, int]) -> None:
     grey = (np.where((x + y) % 2, 255, 0)[..., None] * np.ones(3)).astype(np.uint8)
     small = resized(grey, (64, 32))
     assert np.abs(small.astype(int) - 127.5).max() <= 1
+
+
+@given(seeds, sides, sides)
+@settings(max_examples=30)
+def test_half_a_width_is_the_mean_of_pairs(seed: int, height: int, width: int) -> None:
+    picture = noise(seed, height, 2 * width, 3)
+    means = np.rint(picture.reshape(height, width, 2, 3).mean(2))  # halves to even
+    assert np.array_equal(averaged(picture, (width, height)), means)
 
 
 def test_colour_and_place_survive_resizing() -> None:

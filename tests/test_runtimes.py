@@ -16,7 +16,7 @@ from bshm_live.errors import EngineError
 from bshm_live.manifest import load_manifest
 from bshm_live.nvidia import Gpu, Lack, find_gpu
 from bshm_live.runtimes import MODULES, available, cpu_runtime, get_runtime, load_bshm
-from bshm_live.runtimes.onnxruntime import OnnxRuntimeEngine
+from bshm_live.runtimes.onnxruntime import OnnxRuntimeEngine, spinning
 
 BOUND = 1e-5  # float32 sums in another order
 
@@ -119,3 +119,11 @@ def test_a_signal_after_openvino_does_not_crash() -> None:
     )
     done = subprocess.run([sys.executable, "-X", "faulthandler", "-c", code], check=False)
     assert done.returncode == 0
+
+
+def test_idle_workers_of_onnx_runtime_sleep() -> None:
+    """Releases that know no limit for the waiting never wait awake."""
+    for version in ("1.19.2", "1.27.0"):
+        assert spinning(version) == {"session.intra_op.allow_spinning": "0"}
+    assert spinning("1.32.0")["session.force_spinning_stop"] == "1"
+    assert int(spinning("2.0.0")["session.intra_op.spin_duration_us"]) < 1000

@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is for training only")
 
-from tools.train import export, lite0, losses  # noqa: E402
+from tools.train import batches, crops, export, lite0, losses  # noqa: E402
 from tools.train.augment import degrade, light  # noqa: E402
 from tools.train.data import Frames, Person, blend, foreground_of  # noqa: E402
 from tools.train.fit import fit  # noqa: E402
@@ -18,6 +18,7 @@ from tools.train.masks import boxes, damaged, fattened, hints, shifted  # noqa: 
 from tools.train.mpn import MPN  # noqa: E402
 from tools.train.mrn import MRN  # noqa: E402
 from tools.train.qun import QUN  # noqa: E402
+from tools.train.released import load_released  # noqa: E402
 
 
 def disc(n: int = 4, h: int = 96, w: int = 128) -> torch.Tensor:
@@ -159,6 +160,35 @@ def test_imagenet_weights_ignore_the_hint_at_first() -> None:
     assert not torch.equal(none[3], dark[3])
 
 
+def test_released_weights_give_the_same_masks_and_can_be_trained_on(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    image, mask = torch.rand(4, 3, 32, 64), torch.rand(4, 1, 32, 64)
+    for was, model, prefix in ((MPN(), MPN(), "mpn."), (QUN(), QUN(), "qun.")):
+        was.train()(image, mask)  # statistics that BatchNorm does not start with
+        whole = export.CoarseMask(was) if prefix == "mpn." else export.UnifiedMask(was)
+        names = ["image", "hint"] if prefix == "mpn." else ["image", "coarse"]
+        path = tmp_path / "network.onnx"
+        ready = export.ready(whole.eval())
+        export.to_onnx(ready, dict(zip(names, (image.shape, mask.shape), strict=True)), ["x"], path)
+        load_released(model, path, prefix, lambda model=model: model(image, mask))
+        with torch.no_grad():
+            right = ready(image, mask)
+            for found in (model.eval()(image, mask), model.train()(image, mask)):
+                logits = found[0] if prefix == "mpn." else found
+                assert (logits.sigmoid() - right).abs().max() < 1e-3
+        with pytest.raises(ValueError, match="not a convolution of this network"):
+            load_released(MRN(), path, prefix, lambda: None)
+
+
+def test_what_the_teacher_has_not_seen_teaches_no_features() -> None:
+    student, teacher = torch.rand(3, 4, 8, 8), torch.rand(3, 4, 4, 4)
+    seen = torch.tensor([1.0, 0.0, 0.0])[:, None, None, None]
+    one = losses.feature_loss(student, teacher, seen)
+    teacher[1:] += 5
+    assert torch.equal(one, losses.feature_loss(student, teacher, seen))
+    assert losses.feature_loss(student, teacher, seen * 0) == 0
+
+
 def test_gradient_loss_is_of_edges_alone() -> None:
     alpha = torch.rand(1, 1, 20, 30)
     assert losses.gradient_loss(alpha, alpha) == 0
@@ -193,3 +223,23 @@ def test_export_computes_what_pytorch_does(tmp_path: Path, slim: bool) -> None:
         right = right if isinstance(right, tuple) else (right,)
         for one, other in zip(found, right, strict=True):
             assert np.abs(one - other.numpy()).max() < 5e-3
+
+
+def test_crops_meet_their_own_part_of_the_mask() -> None:
+    width, height = crops.LOW
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    mask = torch.stack([x, y]).float()[:, None] / width
+    b = {"window": torch.tensor([[24, 8], [100, 60]])}
+    found = crops.Crops.cut(mask, b)
+    assert torch.allclose(found[0, 0], mask[0, 0, 8:72, 24:88], atol=1e-4)
+    assert torch.allclose(found[1, 0], mask[1, 0, 60:124, 100:164], atol=1e-4)
+
+
+def test_frames_come_nearer_with_all_their_maps() -> None:
+    torch.manual_seed(3)
+    alpha = disc(6)
+    batch = {"alpha": alpha, "image": alpha.expand(-1, 3, -1, -1), "taught": torch.ones(6, 1, 1, 1)}
+    near = batches.nearer(batch)
+    assert torch.allclose(near["image"][:, :1], near["alpha"], atol=1e-6)
+    assert near["alpha"].mean() > alpha.mean()
+    assert torch.equal(near["taught"], batch["taught"])

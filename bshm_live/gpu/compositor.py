@@ -7,7 +7,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from ..composite import GLOW_BLUR
+from ..rim_light import GLOW_BLUR
 from ..types import Layers, Matte, Picture, Size
 from .cuda import Array, Buffer, Memory
 from .kernels import FORMATS, MAPS, Composite, Model, launch, ratio
@@ -59,7 +59,8 @@ class GpuCompositor:
         self._put(background, lane)
         lane.mark("background")
         w, h = self._low[1], self._low[0]
-        model = Model(given["moments"].pointer, given["residual"].pointer, self._maps.pointer, w, h)
+        seen = (given[name].pointer for name in ("moments", "low", "residual"))
+        model = Model(*seen, self._maps.pointer, w, h)
         launch(self.cuda, model, (w, h), lane.stream)
         out, alpha, front = self._outputs(lane, foreground)
         fault = lane.device("fault", (1,), np.uint32)

@@ -393,14 +393,39 @@ KERNEL(steady, Steady) {
 
 struct Model {
     const float *moments;    // (h, w, 4)
+    const Tensor *low;       // (3, h, w)
     const Tensor *residual;  // (3, h, w) in [-1, 1]
-    float *maps;             // (h, w, 5): residual B, G, R in levels; slope; room's share
+    float *maps;  // (h, w, 8): person B, G, R in levels; slope; room's share; room B, G, R
     int w, h;
 };
 
-const int MAPS = 5;
+const int MAPS = 8;
+const int SLOPE = 3, SHARE = 4, ROOM = 5;
+const int COLOUR_REACH = 2;  // low pixels to each side
+const float COLOUR_EPSILON = 1e-4f;
 
-// composite.EdgeModel: the guided filter's slope, beside the foreground's residual.
+// composite.near_mean, of one channel of person and room.
+__device__ inline void near_means(const Model &a, int x, int y, int c, float *map) {
+    const size_t plane = (size_t)a.w * a.h, first = (2 - c) * plane;
+    float person = 0, room = 0, person_weight = 0, room_weight = 0, here[2] = {0, 0};
+    for (int i = -COLOUR_REACH; i <= COLOUR_REACH; i++)
+        for (int j = -COLOUR_REACH; j <= COLOUR_REACH; j++) {
+            const int at = mirrored(y + i, a.h) * a.w + mirrored(x + j, a.w);
+            const float alpha = within(a.moments[4 * at + 1], 0, 1);
+            const float level = number(a.low[first + at]) * SOLID;
+            const float own = within(level + number(a.residual[first + at]) * SOLID, 0, SOLID);
+            person += alpha * alpha * own;
+            person_weight += alpha * alpha;
+            room += (1 - alpha) * (1 - alpha) * level;
+            room_weight += (1 - alpha) * (1 - alpha);
+            if (!i && !j) here[0] = own, here[1] = level;
+        }
+    const float least = COLOUR_EPSILON * (2 * COLOUR_REACH + 1) * (2 * COLOUR_REACH + 1);
+    map[c] = (person + least * here[0]) / (person_weight + least);
+    map[ROOM + c] = (room + least * here[1]) / (room_weight + least);
+}
+
+// composite.EdgeModel: the guided filter's slope, and the colours of person and room.
 KERNEL(model, Model) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= a.w || y >= a.h) return;
@@ -413,11 +438,10 @@ KERNEL(model, Model) {
     for (int k = 0; k < 4; k++) means[k] /= 9;
     const float covariance = means[2] - means[0] * means[1];
     const float variance = means[3] - means[0] * means[0];
-    const size_t plane = (size_t)a.w * a.h, at = (size_t)y * a.w + x;
-    float *map = a.maps + MAPS * at;
-    for (int c = 0; c < 3; c++) map[c] = number(a.residual[(2 - c) * plane + at]) * SOLID;
-    map[3] = covariance / (variance + MODEL_EPSILON);
-    map[4] = within(1 - means[1], 0, 1);
+    float *map = a.maps + MAPS * ((size_t)y * a.w + x);
+    for (int c = 0; c < 3; c++) near_means(a, x, y, c, map);
+    map[SLOPE] = covariance / (variance + MODEL_EPSILON);
+    map[SHARE] = within(1 - means[1], 0, 1);
 }
 
 // ---- Composite ---------------------------------------------------------------------------
@@ -428,7 +452,7 @@ struct Composite {
     const u8 *glow;    // (h, w, 3): the background out of focus; unused without light wrap
     const u8 *levels;  // (4h, 4w)
     const u8 *guide;   // (4h, 4w, 3)
-    const float *maps; // (h, w, 5)
+    const float *maps; // (h, w, 8)
     const State *state;
     u8 *out;    // BGR (height, width, 3), or I420 or NV12 (height * 3 / 2, width)
     u8 *alpha;  // (height, width)
@@ -468,7 +492,7 @@ __device__ inline int refined(const Composite &a, const u8 *p, int alpha, float 
         (float)grey(a.guide + 3 * n.fn), (float)grey(a.guide + 3 * n.ff)
     );
     const float here = 0.114f * p[0] + 0.587f * p[1] + 0.299f * p[2];
-    return (int)within(rintf((float)alpha + map_at(a, low, 3) * (here - there)), 0, SOLID);
+    return (int)within(rintf((float)alpha + map_at(a, low, SLOPE) * (here - there)), 0, SOLID);
 }
 
 // The background's light on the person's rim, where `colour` is the person's.
@@ -477,7 +501,14 @@ __device__ inline float wrapped(const Composite &a, const Near &low, int c, floa
     const float light = between(
         low, (float)m[3 * low.nn], (float)m[3 * low.nf], (float)m[3 * low.fn], (float)m[3 * low.ff]
     );
-    return colour + a.wrap * map_at(a, low, 4) * (light - colour);
+    return colour + a.wrap * map_at(a, low, SHARE) * (light - colour);
+}
+
+// composite.fused: the foreground's channel where alpha is between 0 and 1.
+__device__ inline float fused(const Composite &a, const Near &low, int c, float here, float weight) {
+    const float person = map_at(a, low, c), room = map_at(a, low, ROOM + c);
+    const float rest = (room - person) * weight + here - room;
+    return within(rest * weight + person, 0, SOLID);
 }
 
 // One output pixel: `mixed` (B, G, R) to the nearest level below, +0.5 included.
@@ -492,7 +523,7 @@ __device__ inline void pixel(const Composite &a, int x, int y, float *mixed) {
     const float weight = (float)alpha / SOLID;
     for (int c = 0; c < 3; c++) {
         float colour = 0;
-        if (alpha) colour = soft ? within(p[c] + map_at(a, low, c), 0, SOLID) : p[c];
+        if (alpha) colour = soft ? fused(a, low, c, p[c], weight) : p[c];
         if (a.front) a.front[3 * at + c] = (u8)(alpha ? colour + 0.5f : 0);
         if (alpha && a.wrap > 0) colour = wrapped(a, low, c, colour);
         mixed[c] = floorf((colour - b[c]) * weight + b[c] + 0.5f);

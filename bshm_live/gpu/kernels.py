@@ -12,7 +12,7 @@ BLOCK = (32, 8)  # threads: a warp reads along a row
 STATE_WORDS = 3  # difference, fault, last fault
 FAULT_WORD = 1
 GLANCE = (3, 18, 32)
-MAPS = 5  # residual B, G, R in levels; slope; the room's share
+MAPS = 8  # person B, G, R in levels; slope; the room's share; room B, G, R
 MOMENTS = 4
 MOST_HALVED = 3  # times, before the bilinear step
 FORMATS = {"bgr": 0, "i420": 1, "nv12": 2}
@@ -65,7 +65,7 @@ class Steady(Arguments):
 
 
 class Model(Arguments):
-    _fields_ = fields((P, "moments residual maps"), (I, "w h"))
+    _fields_ = fields((P, "moments low residual maps"), (I, "w h"))
 
 
 class Composite(Arguments):

@@ -163,7 +163,7 @@ class GpuBshm:
         launch(self.cuda, Check(*pointers, *self._low_size()), self._low_size(), stream)
         lane.mark("temporal")
         self.cuda.record(lane.done, stream)
-        fields = ("alpha", "residual", "unified", "coarse", "guide", "state")
+        fields = ("low", "alpha", "residual", "unified", "coarse", "guide", "state")
         return DeviceMatte(lane, frame, {name: use[name] for name in fields})
 
     def _prepare(self, frame: Buffer, lane: Lane) -> None:

@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import clip
 import cv2
 import kit
 import numpy as np
@@ -177,10 +178,10 @@ def test_a_browser_lists_and_plays_it(tmp_path: Path) -> None:
     numbers = set()
     for frame in told["frames"]:
         red_green_blue = np.array(frame["corner"])
-        assert np.abs(red_green_blue - kit.GREEN[::-1]).max() <= 20  # the room is gone
+        assert np.abs(red_green_blue - clip.GREEN[::-1]).max() <= 20  # the room is gone
         levels = [sum(pixel) / 3 for pixel in frame["strip"]]
-        assert all(min(abs(one - kit.ZERO), abs(one - kit.ONE)) < 25 for one in levels)
-        numbers.add(tuple(one > (kit.ZERO + kit.ONE) / 2 for one in levels))
+        assert all(min(abs(one - clip.ZERO), abs(one - clip.ONE)) < 25 for one in levels)
+        numbers.add(tuple(one > (clip.ZERO + clip.ONE) / 2 for one in levels))
     assert len(numbers) > FRAMES // 8  # it moves
     image = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
-    assert kit.raw_pixels(image) == 0
+    assert clip.raw_pixels(image) == 0

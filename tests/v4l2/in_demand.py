@@ -14,7 +14,7 @@ from bshm_live import demand as demand_module
 from bshm_live.demand import Demand, is_held
 from bshm_live.sink_vcam import VirtualCamera
 
-WAKE_S = 0.3
+WAKE_S = 0.3 * kit.BUSY
 READ = ("v4l2-ctl", "--stream-mmap=2", "--stream-count=1000", "-d")
 
 

@@ -116,9 +116,9 @@ def test_it_is_a_camera_at_once_with_its_rate_and_size(open_camera) -> None:
 @pytest.mark.parametrize("reader", ["v4l2-ctl", "ffmpeg", "opencv"])
 def test_readers_see_what_was_sent(open_camera, tmp_path: Path, reader: str) -> None:
     read = {
-        "v4l2-ctl": lambda: kit.read_v4l2ctl(tmp_path, 10, SIZE),
-        "ffmpeg": lambda: kit.read_ffmpeg(10, SIZE),
-        "opencv": lambda: kit.read_opencv(10),
+        "v4l2-ctl": lambda: kit.read_v4l2ctl(tmp_path, 10, SIZE).images,
+        "ffmpeg": lambda: kit.read_ffmpeg(10, SIZE).images,
+        "opencv": lambda: kit.read_opencv(10).images,
     }[reader]
     with Sending(open_camera(), levels=(100,)):
         found = levels(read())
@@ -133,13 +133,13 @@ def test_a_camera_without_frames_goes_on_and_then_shows_the_background(
     camera = open_camera()
     camera.send(kit.shot(100))
     time.sleep(0.1)
-    found = levels(kit.read_v4l2ctl(tmp_path, 8, SIZE))
+    found = levels(kit.read_v4l2ctl(tmp_path, 8, SIZE).images)
     kinds = [round(level / 10) for level in found]
     assert kinds[-1] == 6
     # A reader may begin with the picture before.
     assert [kind for kind, _ in itertools.groupby(kinds)][-2:] == [10, 6]
     camera.show_idle(kit.shot(180).composite)
-    assert near(levels(kit.read_v4l2ctl(tmp_path, 3, SIZE))[-1], 180)
+    assert near(levels(kit.read_v4l2ctl(tmp_path, 3, SIZE).images)[-1], 180)
     assert camera.repeated >= 4
 
 
@@ -160,7 +160,7 @@ def test_two_cameras_from_one_process(open_camera, tmp_path: Path) -> None:
     def read(device: str) -> None:
         folder = tmp_path / Path(device).name
         folder.mkdir()
-        found[device] = levels(kit.read_v4l2ctl(folder, 20, SIZE, device))
+        found[device] = levels(kit.read_v4l2ctl(folder, 20, SIZE, device).images)
 
     with Sending(first, second, levels=(100, 150)):
         time.sleep(0.1)
@@ -182,7 +182,7 @@ def test_a_second_reader_does_no_harm(open_camera, tmp_path: Path) -> None:
         second = subprocess.run([*words[:-1], "--stream-count=5"], capture_output=True, check=False)
         assert first.wait(10) == 0
     print(f"second reader: exit code {second.returncode}, {second.stderr.decode()[-80:].strip()}")
-    assert near(levels(kit.read_opencv(3))[-1], 100)
+    assert near(levels(kit.read_opencv(3).images)[-1], 100)
 
 
 PRODUCER = """
@@ -216,7 +216,7 @@ def test_killed_and_started_again(open_camera, tmp_path: Path, rounds: int) -> N
                 camera = open_camera()
                 camera.send(kit.shot(100))
                 reader.signal(signal.SIGKILL)
-        assert near(levels(kit.read_opencv(2))[-1], 100)
+        assert near(levels(kit.read_opencv(2).images)[-1], 100)
         camera.close()
 
 
@@ -279,7 +279,7 @@ def test_a_device_that_is_lost_is_opened_again(open_camera, told: list[str]) -> 
         kit.until(lambda: len(told) == 2, 5)
         kit.insert_loopback()
         took = kit.until(lambda: len(told) == 3, 5)
-        assert near(levels(kit.read_opencv(5))[-1], 100)
+        assert near(levels(kit.read_opencv(5).images)[-1], 100)
     print(f"back {took:.2f} s after the module, {camera.dropped} of {loop.count} frames dropped")
     assert told == [
         "virtual camera /dev/video10 is lost (No space left on device): opening it again",
@@ -309,7 +309,7 @@ def test_a_device_that_another_took_meanwhile(open_camera, told: list[str]) -> N
     other.close()
     kit.until(lambda: len(told) == 3, 5)
     camera.send(kit.shot(100))
-    assert near(levels(kit.read_opencv(3))[-1], 100)
+    assert near(levels(kit.read_opencv(3).images)[-1], 100)
 
 
 @pytest.mark.skipif("kit.loopback_version() >= (0, 13)", reason="newer ones are never stuck")
@@ -325,4 +325,4 @@ def test_a_device_that_an_old_producer_left_stuck(open_camera) -> None:
     text = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     assert "Video Output" not in text.partition("Device Caps")[2]
     with Sending(open_camera()):
-        assert near(levels(kit.read_opencv(5))[-1], 100)
+        assert near(levels(kit.read_opencv(5).images)[-1], 100)

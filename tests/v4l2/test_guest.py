@@ -16,6 +16,8 @@ from conftest import Guest
 
 HERE = Path(__file__).parent
 BROWSER = "chromium-headless-shell"
+# Frames/s that must be reached, the program's options for a real clip, the long call's seconds.
+PASSED_ON = ("GUEST_ENOUGH", "GUEST_OPTIONS", "GUEST_SOAK_S")
 KEPT = os.environ.get("BSHM_KEEP")  # a folder for screenshots and figures
 
 
@@ -26,6 +28,7 @@ def run(guest: Guest, folder: Path, name: str, marks: str, seconds: int, module:
         pytest.skip(f"the guest has no {loopback.name}: tools/v4l2 builds one")
     settings = [f"GUEST_LOOPBACK={loopback}", f"GUEST_CLIPS={HERE.parents[2] / 'shared' / 'eval'}"]
     settings += [f"GUEST_KEPT={folder}", "PYTHONDONTWRITEBYTECODE=1"]
+    settings += [f"{name}={value}" for name, value in os.environ.items() if name in PASSED_ON]
     words = [sys.executable, "-m", "pytest", "-v", "-s", "-p", "no:cacheprovider", "--durations=6"]
     done = guest(
         folder, "env", *settings, *words, "-m", marks, HERE / f"in_{name}.py", seconds=seconds

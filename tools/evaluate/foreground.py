@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bshm_live.background import cover
 from bshm_live.bshm import Bshm
-from bshm_live.composite import Compositor, EdgeModel
+from bshm_live.composite import Compositor, EdgeModel, places, whole_rows
 from bshm_live.types import Mask8, Picture
 
 from .clips import in_unit, read_still
@@ -82,10 +82,12 @@ def ours(bshm: Bshm, one: Composite, soft: NDArray[np.intp]) -> tuple[Colours, C
     """MRN's foreground (N, 3) at the soft places; and alpha·foreground as the product makes it."""
     matte = bshm.matte(one.picture)
     size = one.picture.shape[1::-1]
-    colour = one.picture.reshape(-1, 3)[soft]
-    _, front = EdgeModel(matte, size).refine(soft, colour, one.alpha.ravel()[soft])
+    rows = whole_rows(soft)
+    where = places(size)[rows].view(np.uint16).reshape(-1, 2)
+    colour = one.picture.reshape(-1, 3)[rows]
+    _, front = EdgeModel(matte, size).refine(where, colour, one.alpha.ravel()[rows])
     composite, _, _ = Compositor(size)(one.picture, matte, np.zeros_like(one.picture))
-    return front, at(composite, soft)
+    return front[: len(soft)], at(composite, soft)
 
 
 def soft_places(alpha: Mask8) -> NDArray[np.intp]:

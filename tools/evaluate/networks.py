@@ -16,6 +16,7 @@ from bshm_live.background import Fixed, plain
 from bshm_live.bshm import Bshm, Clock
 from bshm_live.composite import Compositor
 from bshm_live.pipeline import Pipeline, StageClock
+from bshm_live.runtimes.onnxruntime import spinning
 from bshm_live.types import Alpha, Frame, Matte, Picture, Size
 
 from .clips import in_unit
@@ -104,7 +105,8 @@ class Rival:
         options.intra_op_num_threads = THREADS
         options.log_severity_level = 3
         # As ours are set, so that no network's idle workers take time from the next one's.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        for key, value in spinning().items():
+            options.add_session_config_entry(key, value)
         self.session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self.rows = (TITLES.get(path.stem, path.stem),)
         self.image, *self.memory = self.session.get_inputs()

@@ -2,6 +2,7 @@
 
     python -m tools.train --data ../shared/data            # on two CPU cores
     python -m tools.train --data ../shared/data --device cuda --minutes 60 15 45
+    python -m tools.train --data ../shared/data --start engines --seed 1   # from released weights
 
 The time given to each network is its schedule: learning rate and picture size
 follow the share that is spent. Checkpoints, logs and the store of training
@@ -37,11 +38,16 @@ from .masks import damaged, fattened, hints, shifted
 from .mpn import MPN
 from .mrn import MRN
 from .qun import QUN
+from .released import load_released
 
 SMALL, MIDDLE, LARGE = (96, 128), (128, 192), (160, 256)  # (h, w) of the presets
 BATCH = 32
+RATE, RATE_AGAIN = 2e-3, 1e-3  # of learning: anew, and from released weights
+KEPT_STAGES = 2  # of the encoder, where released weights are trained on
+ADAPTERS_FIRST = 0.04  # share of the time in which released weights do not yet follow the teacher
+P_LARGE = 0.3  # batches of MRN at the size of `quality`
 P_WORSE = 0.15  # masks for MRN that QUN would not make
-P_OWN_BATCH, P_OWN = 0.5, 0.6  # batches, and hints in them, that are MPN's own
+P_OWN_BATCH, P_OWN = 0.4, 0.6  # batches, and hints in them, that are MPN's own
 
 
 class Taught(nn.Module):
@@ -60,26 +66,42 @@ def size_at(progress: float) -> tuple[int, int]:
         return SMALL
     if progress < 0.8:
         return MIDDLE if torch.rand(()) < 0.7 else SMALL
-    return (SMALL, MIDDLE, LARGE)[int(torch.multinomial(torch.tensor([0.25, 0.5, 0.25]), 1))]
+    return (SMALL, MIDDLE, LARGE)[int(torch.multinomial(torch.tensor([0.35, 0.35, 0.3]), 1))]
 
 
-def train_mpn(data: Store, minutes: float, work: Path) -> MPN:
+def train_mpn(data: Store, minutes: float, work: Path, start: Path | None) -> MPN:
     model = Taught()
-    load_imagenet(model.mpn.encoder)
+    if start is None:
+        load_imagenet(model.mpn.encoder)
+    else:
+        b = data.batch(BATCH, MIDDLE)
+        load_released(
+            model.mpn,
+            start / "balanced/mpn.onnx",
+            "mpn.",
+            lambda: model.mpn(b["image"].cpu(), hints(b["alpha"]).cpu()),
+        )
+        model.mpn.encoder.freeze(KEPT_STAGES)
     model = model.to(data.device, memory_format=torch.channels_last)
 
     def step(progress: float) -> Losses:
-        b = data.batch(BATCH, size_at(progress))
+        b = data.batch(BATCH, size_at(progress if start is None else 1.0))
         logits, (u4, u8) = model.mpn(b["image"], own_hint(model.mpn, b))
+        if start is not None and progress < ADAPTERS_FIRST:
+            u4, u8 = u4.detach(), u8.detach()
         return {
             "mask": mask_loss(logits, b["alpha"]),
-            "r3": feature_loss(model.to_r3(u4), b["r3"]),
-            "r4": feature_loss(model.to_r4(u8), b["r4"]),
+            "r3": feature_loss(model.to_r3(u4), b["r3"], b["taught"]),
+            "r4": feature_loss(model.to_r4(u8), b["r4"], b["taught"]),
         }
 
-    taught = fit("mpn", model, step, minutes * 60, 2e-3, work, slow=model.mpn.encoder)
+    taught = fit("mpn", model, step, minutes * 60, rate_of(start), work, slow=model.mpn.encoder)
     assert isinstance(taught, Taught)
     return taught.mpn
+
+
+def rate_of(start: Path | None) -> float:
+    return RATE if start is None else RATE_AGAIN
 
 
 def hint_of(b: dict[str, Tensor]) -> Tensor:
@@ -103,8 +125,17 @@ def own_hint(mpn: MPN, b: dict[str, Tensor]) -> Tensor:
     return made * use + hint * (1 - use)
 
 
-def train_qun(data: Store, mpn: MPN, minutes: float, work: Path) -> QUN:
-    model = QUN().to(data.device, memory_format=torch.channels_last)
+def train_qun(data: Store, mpn: MPN, minutes: float, work: Path, start: Path | None) -> QUN:
+    model = QUN()
+    if start is not None:
+        b = data.batch(BATCH, MIDDLE)
+        load_released(
+            model,
+            start / "balanced/qun.onnx",
+            "qun.",
+            lambda: model(b["image"].cpu(), damaged(b["alpha"]).cpu()),
+        )
+    model = model.to(data.device, memory_format=torch.channels_last)
 
     def step(progress: float) -> Losses:
         b = data.batch(BATCH // 2, (SMALL, MIDDLE, LARGE)[int(torch.randint(0, 3, ()))])
@@ -114,14 +145,19 @@ def train_qun(data: Store, mpn: MPN, minutes: float, work: Path) -> QUN:
         two = model(b["image"], damaged(b["alpha"]))
         return {
             "mask": mask_loss(one, b["alpha"]) + 0.3 * mask_loss(two, b["alpha"]),
-            "gradient": 100 * gradient_loss(one.sigmoid(), b["alpha"]),
+            "gradient": 100 * gradient_loss(as_seen(one, b["full"]), b["full"]),
             "consistency": 0.2 * (one.sigmoid() - two.sigmoid()).abs().mean(),
             "identity": 0.1 * (one.sigmoid() - coarse).abs().mean(),
         }
 
-    qun = fit("qun", model, step, minutes * 60, 2e-3, work)
+    qun = fit("qun", model, step, minutes * 60, rate_of(start), work)
     assert isinstance(qun, QUN)
     return qun
+
+
+def as_seen(logits: Tensor, like: Tensor) -> Tensor:
+    """A mask at the size at which its edges are looked at."""
+    return F.interpolate(logits.sigmoid(), size=like.shape[2:], mode="bilinear")
 
 
 class BothMrn(nn.Module):
@@ -133,34 +169,47 @@ class BothMrn(nn.Module):
         self.slim = MRN(slim=True)
 
 
-def train_mrn(data: Crops, mpn: MPN, qun: QUN, minutes: float, work: Path) -> BothMrn:
-    model = BothMrn().to(data.device, memory_format=torch.channels_last)
+def train_mrn(
+    data: Crops, mpn: MPN, qun: QUN, minutes: float, work: Path, start: Path | None
+) -> BothMrn:
+    model = BothMrn()
+    if start is not None:
+        b = data.batch(BATCH)
+        image, mask = b["image"].cpu(), data.cut(b["low_alpha"], b).cpu()
+        for mrn, preset in ((model.full, "balanced"), (model.slim, "fast")):
+            file = start / preset / "mrn.onnx"
+            load_released(mrn, file, "mrn.", lambda mrn=mrn: mrn(image, mask))
+    model = model.to(data.device, memory_format=torch.channels_last)
 
     def step(progress: float) -> Losses:
         b = data.batch(BATCH // 2)
-        with torch.no_grad():
-            mask = met_mask(data, b, mpn, qun)
-        return {
-            f"{name}_{key}": value
-            for name, mrn in (("full", model.full), ("slim", model.slim))
-            for key, value in refinement_losses(mrn, b, mask).items()
-        }
+        sizes = {"slim": SMALL, "full": LARGE if torch.rand(()) < P_LARGE else MIDDLE}
+        losses = {}
+        for name, size in sizes.items():
+            with torch.no_grad():
+                seen = data.seen_at(b, met_mask(b, mpn, qun, size), size[1])
+            for key, value in refinement_losses(getattr(model, name), seen).items():
+                losses[f"{name}_{key}"] = value
+        return losses
 
-    mrn = fit("mrn", model, step, minutes * 60, 2e-3, work)
+    mrn = fit("mrn", model, step, minutes * 60, rate_of(start), work)
     assert isinstance(mrn, BothMrn)
     return mrn
 
 
-def met_mask(data: Crops, b: dict[str, Tensor], mpn: MPN, qun: QUN) -> Tensor:
+def met_mask(b: dict[str, Tensor], mpn: MPN, qun: QUN, size: tuple[int, int]) -> Tensor:
     """The masks that MRN meets in use, at the start and later on, and a few worse ones."""
-    hint = hints(b["low_alpha"])
-    unified = qun(b["low"], mpn(b["low"], hint)[0].sigmoid()).sigmoid()
-    worse = (torch.rand(unified.shape[0], 1, 1, 1, device=data.device) < P_WORSE).float()
-    return data.cut(unified * (1 - worse) + damaged(b["low_alpha"]) * worse, b)
+    low, alpha = (
+        F.interpolate(b[k], size=size, mode="bilinear", antialias=True)
+        for k in ("low", "low_alpha")
+    )
+    unified = qun(low, mpn(low, hints(alpha))[0].sigmoid()).sigmoid()
+    worse = (torch.rand(len(low), 1, 1, 1, device=low.device) < P_WORSE).float()
+    return unified * (1 - worse) + damaged(alpha) * worse
 
 
-def refinement_losses(mrn: MRN, b: dict[str, Tensor], mask: Tensor) -> Losses:
-    raw, residual = mrn(b["image"], mask)
+def refinement_losses(mrn: MRN, b: dict[str, Tensor]) -> Losses:
+    raw, residual = mrn(b["image"], b["mask"])
     alpha, truth = leaky_clip(raw), b["alpha"]
     halves = F.avg_pool2d(alpha, 2), F.avg_pool2d(truth, 2)
     return {
@@ -181,18 +230,20 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=26000, help="stills in the store")
     parser.add_argument("--crops", type=int, default=12000, help="crops for MRN")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", type=Path, help="folder of released networks to train on from")
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     np.random.seed(args.seed)
     args.work.mkdir(parents=True, exist_ok=True)
-    photos = Photos(args.data, args.work)
+    photos = Photos(args.data, args.work, args.seed)
     store.build(photos, args.frames)
     low = Store(args.work, args.device)
-    mpn = train_mpn(low, args.minutes[0], args.work)
-    qun = train_qun(low, mpn, args.minutes[1], args.work)
+    mpn = train_mpn(low, args.minutes[0], args.work, args.start)
+    qun = train_qun(low, mpn, args.minutes[1], args.work, args.start)
     del low
     build_crops(photos, args.crops)
-    train_mrn(Crops(args.work, args.device), mpn, qun, args.minutes[2], args.work)
+    crops = Crops(args.work, args.device)
+    train_mrn(crops, mpn, qun, args.minutes[2], args.work, args.start)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .store import KEYS
+
 P_CLIP = 0.2
 FLIP = 0.5
+P_NEARER = 0.6  # batches whose frames are cropped anew
+NEAREST = 0.75  # share of the frame's sides that such a crop keeps at least
 
 
 class Store:
@@ -28,10 +32,13 @@ class Store:
     @staticmethod
     def _load(paths: list[Path]) -> dict[str, np.ndarray]:
         parts = [dict(np.load(p)) for p in paths]
-        return {k: np.concatenate([p[k] for p in parts]) for k in ("image", "alpha", "r3", "r4")}
+        return {k: np.concatenate([p[k] for p in parts]) for k in KEYS}
 
     def batch(self, n: int, size: tuple[int, int]) -> dict[str, Tensor]:
-        """image, alpha, last (the matte before, zero in stills), r3, r4; size is (h, w)."""
+        """image, alpha, last (the matte before, zero in stills), r3, r4; size is (h, w).
+
+        `full` is alpha at the store's own size; `taught` is 1 where r3 and r4 are the teacher's.
+        """
         from_clips = int(np.random.binomial(n, P_CLIP)) if self.clips is not None else 0
         rows = np.random.randint(0, len(self.stills["alpha"]), n - from_clips)
         parts = [{**{k: v[rows] for k, v in self.stills.items()}}]
@@ -46,11 +53,14 @@ class Store:
             "alpha": self._tensor(whole["alpha"])[:, None],
             "last": self._tensor(whole["last"])[:, None],
         }
-        out = {
-            k: F.interpolate(v, size=size, mode="bilinear", antialias=True) for k, v in out.items()
-        }
-        for key in ("r3", "r4"):
+        for key in ("r3", "r4", "taught"):
             out[key] = torch.from_numpy(whole[key]).to(self.device, torch.float32)
+        out["taught"] = out["taught"][:, None, None, None]
+        if torch.rand(()) < P_NEARER:
+            out = nearer(out)
+        out["full"] = out["alpha"]
+        for key in ("image", "alpha", "last"):
+            out[key] = F.interpolate(out[key], size=size, mode="bilinear", antialias=True)
         out["is_clip"] = (torch.arange(n, device=self.device) >= n - from_clips)[
             :, None, None, None
         ].float()
@@ -58,6 +68,21 @@ class Store:
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self.device).float() / 255
+
+
+def nearer(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Each frame cropped to a part of its own, all of its maps alike."""
+    n, device = batch["alpha"].shape[0], batch["alpha"].device
+    kept = 1 - torch.rand(n, 2, device=device) * (1 - NEAREST)
+    kept[:, 1] = kept[:, :1].squeeze(1) * (1 + 0.1 * (torch.rand(n, device=device) - 0.5))
+    theta = torch.diag_embed(torch.cat([kept, kept[:, :1]], 1))[:, :2]
+    theta[:, :, 2] = (torch.rand(n, 2, device=device) * 2 - 1) * (1 - kept).clamp(min=0)
+
+    def crop(x: Tensor) -> Tensor:
+        grid = F.affine_grid(theta, list(x.shape), align_corners=False)
+        return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+
+    return {k: crop(v) if v.shape[3] > 1 else v for k, v in batch.items()}
 
 
 def flipped(batch: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .data import U8, Frames, Photos
@@ -22,6 +23,7 @@ RATIO = 4
 SIDE = 256
 SHARD = 250
 PER_FRAME = 2
+MULTIPLE = 16  # MRN halves the mask's grid twice
 KEYS = ("low", "low_alpha", "image", "alpha", "foreground", "window")
 
 
@@ -33,7 +35,7 @@ def build_crops(photos: Photos, count: int) -> None:
 def _crops(photos: Photos, frames: Frames, names: list[str]) -> None:
     cv2.setNumThreads(1)
     for name in names:
-        frames.rng = np.random.default_rng(1_000_000 + int(name[4:8]))
+        frames.rng = photos.rng(name)
         rows: list[tuple[Any, ...]] = []
         while len(rows) < SHARD:
             image, alpha, front = frames.make(LOW[0] * RATIO, LOW[1] * RATIO)
@@ -85,10 +87,23 @@ class Crops:
             out[key] = (out[key] * gain * tint).clamp(0, 1)
         return out
 
-    def cut(self, mask: Tensor, b: dict[str, Tensor]) -> Tensor:
-        """The crop's part (N, 1, 64, 64) of a whole low mask."""
-        side = SIDE // RATIO
-        corners = b["window"].tolist()
-        return torch.stack(
-            [m[:, y : y + side, x : x + side] for m, (x, y) in zip(mask, corners, strict=True)]
-        )
+    @staticmethod
+    def cut(mask: Tensor, b: dict[str, Tensor], side: int = SIDE // RATIO) -> Tensor:
+        """The crop's part (N, 1, side, side) of a whole frame's mask of any size."""
+        (width, height), part = LOW, SIDE // RATIO
+        theta = torch.zeros(len(mask), 2, 3, device=mask.device)
+        theta[:, 0, 0], theta[:, 1, 1] = part / width, part / height
+        centre = (b["window"].to(mask) + part / 2) / mask.new_tensor([width, height])
+        theta[:, :, 2] = 2 * centre - 1
+        grid = F.affine_grid(theta, [len(mask), 1, side, side], align_corners=False)
+        return F.grid_sample(mask, grid, padding_mode="border", align_corners=False)
+
+    def seen_at(self, b: dict[str, Tensor], mask: Tensor, width: int) -> dict[str, Tensor]:
+        """The crops as they are where the whole frame's mask is `width` wide, with its part."""
+        side = round(SIDE * width / LOW[0] / MULTIPLE) * MULTIPLE
+        names = ("image", "alpha", "foreground")
+        out = {
+            k: F.interpolate(b[k], size=(side, side), mode="bilinear", antialias=True)
+            for k in names
+        }
+        return {**out, "mask": self.cut(mask, b, side // RATIO)}

@@ -29,9 +29,10 @@ P_PLAIN_BACKGROUND = 0.12
 P_ALIKE = 0.25  # a background in the person's own colours: pale shoulder, pale wall
 P_PORTRAIT_ON_WALL = 0.07  # a photograph of somebody behind: not the person
 P_SAME_LIGHT = 0.4  # person and room dimmed or tinted together
+P_OWN_LENS = 0.35  # the person blurred, compressed or noisy where the room is not
 # Official portraits are framed as a webcam frames: they come more often.
 WEIGHTS = {"portrait": 3.0, "small": 2.5, "unsplash": 2.0, "street": 1.0, "hair": 0.7}
-ZOOM = {"portrait": 1.6, "small": 1.5, "hair": 1.5, "unsplash": 3.0, "street": 4.0}
+ZOOM = {"portrait": 1.9, "small": 1.8, "hair": 1.5, "unsplash": 3.0, "street": 4.0}
 
 
 @dataclass(frozen=True)
@@ -98,12 +99,17 @@ class Photos:
 
     data: Path
     work: Path
+    seed: int = 0
 
     def people(self) -> list[Person]:
         return load_people(self.data, self.work / "people.pickle")
 
     def rooms(self) -> list[U8]:
         return load_rooms(self.data)
+
+    def rng(self, shard: str) -> np.random.Generator:
+        """Of one file of training frames: the same frames again where it is made again."""
+        return np.random.default_rng([self.seed, *shard.encode()])
 
 
 class Frames:
@@ -135,6 +141,8 @@ class Frames:
             return degrade(both[:height], rng), alpha, both[height:]
         _, front, alpha = self._warp(person, maps, width, height, original=False)
         front = light(front, rng, 0.2)
+        if rng.random() < P_OWN_LENS:
+            front = degrade(front, rng)
         back = light(self._background(width, height, aspect), rng, 0.3)
         if rng.random() < P_PORTRAIT_ON_WALL:
             self._hang_portrait(back)

@@ -104,6 +104,11 @@ class Encoder(nn.Module):
             maps.append(x)
         return [maps[1], maps[2], maps[4], maps[5]]
 
+    def freeze(self, stages: int) -> None:
+        """The first stages keep their weights: they cost most of a step and change least."""
+        for part in (self.stem, *self.stages[:stages]):
+            part.requires_grad_(False)
+
 
 def load_imagenet(encoder: Encoder) -> None:
     """Puts the ImageNet weights in; the hint's filters start at zero.

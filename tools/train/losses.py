@@ -42,10 +42,14 @@ def gradient_loss(alpha: Tensor, truth: Tensor) -> Tensor:
     return (magnitude(alpha) - magnitude(truth)).square().mean()
 
 
-def feature_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Smooth L1 between an adapted map and the teacher's, on the student's grid."""
+def feature_loss(student: Tensor, teacher: Tensor, taught: Tensor) -> Tensor:
+    """Smooth L1 between an adapted map and the teacher's, on the student's grid.
+
+    `taught` (N, 1, 1, 1) is 0 for pictures that the teacher has not seen.
+    """
     teacher = F.interpolate(teacher, size=student.shape[2:], mode="bilinear", align_corners=False)
-    return F.smooth_l1_loss(student, teacher, beta=0.1)
+    loss = F.smooth_l1_loss(student, teacher, beta=0.1, reduction="none") * taught
+    return loss.sum() / (taught.sum() * loss[0].numel() + 1)
 
 
 def leaky_clip(x: Tensor) -> Tensor:

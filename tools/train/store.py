@@ -3,7 +3,9 @@
 Each shard holds frames at 256x160 with alpha, and the teacher's recurrent
 feature maps at 1/8 (`r3`) and 1/16 (`r4`) of its 256x144 picture: the student's
 decoder is made to predict them, which teaches it more per frame than the
-matte alone. Clips are stored in order with the recurrent teacher's mattes.
+matte alone. The teacher takes six times as long as the frame itself, so that
+half of the stills go without. Clips are stored in order with the recurrent
+teacher's mattes.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from .data import Frames, Photos
 
 WIDTH, HEIGHT = 256, 160
 SHARD = 500
-KEYS = ("image", "alpha", "r3", "r4")
+TAUGHT = 0.5  # share of the shards of stills with the teacher's maps; zeros in the others
+KEYS = ("image", "alpha", "r3", "r4", "taught")
 TEACHER = "rivals/rvm_144x256.onnx"
 RECURRENT = {"r1": (72, 128, 16), "r2": (36, 64, 20), "r3": (18, 32, 40), "r4": (9, 16, 64)}
 
@@ -64,6 +67,11 @@ def features(out: dict[str, Any]) -> tuple[Any, Any]:
     return tuple(out[k][0].transpose(2, 0, 1).astype(np.float16) for k in ("r3o", "r4o"))  # type: ignore[return-value]
 
 
+def no_features() -> tuple[Any, Any]:
+    shapes = [(c, h, w) for h, w, c in (RECURRENT["r3"], RECURRENT["r4"])]
+    return tuple(np.zeros(shape, np.float16) for shape in shapes)  # type: ignore[return-value]
+
+
 def in_parallel(
     photos: Photos, names: list[str], make: Callable[[Photos, Frames, list[str]], None]
 ) -> None:
@@ -85,14 +93,20 @@ def stills(photos: Photos, frames: Frames, names: list[str]) -> None:
     teacher = Teacher(photos.data)
     cv2.setNumThreads(1)
     for name in names:
-        frames.rng = np.random.default_rng(int(name[5:9]))
+        frames.rng = photos.rng(name)
         rows: list[tuple[Any, ...]] = []
         for _ in range(SHARD):
             image, alpha, _ = frames.make(WIDTH, HEIGHT)
             teacher.reset()
-            rows.append((image, alpha, *features(teacher(image))))
+            maps = features(teacher(image)) if taught(name) else no_features()
+            rows.append((image, alpha, *maps, taught(name)))
         save_rows(photos.work / name, KEYS, rows)
         print(name, flush=True)
+
+
+def taught(name: str) -> bool:
+    """Whether a shard holds the teacher's maps; so of any first shards about the same share."""
+    return int(name[5:9]) % round(1 / TAUGHT) == 0
 
 
 def clips(data: Path, work: Path) -> None:
@@ -112,7 +126,7 @@ def clips(data: Path, work: Path) -> None:
             )
             out = teacher(image)
             alpha = cv2.resize((out["pha"][0, ..., 0] * 255).astype(np.uint8), (WIDTH, HEIGHT))
-            rows.append((image, alpha, *features(out)))
+            rows.append((image, alpha, *features(out), True))
         save_rows(path, KEYS, rows)
         print(path.name, len(rows), flush=True)
 
@@ -120,5 +134,6 @@ def clips(data: Path, work: Path) -> None:
 def build(photos: Photos, count: int) -> None:
     """Fills the store with `count` stills and all clips; shards that exist stay."""
     names = [f"still{shard:04d}.npz" for shard in range(count // SHARD)]
-    in_parallel(photos, names, stills)
+    # The slow ones first, so that both processes have as many of them.
+    in_parallel(photos, sorted(names, key=taught, reverse=True), stills)
     clips(photos.data, photos.work)
