@@ -56,7 +56,14 @@ class Trial:
                 agree(gpu.bshm.matte(picture, hint), twin.matte(picture, hint))
                 pictures.append(picture)
             if gpu.compositor is not self._cpu.compositor:
-                agree_around(gpu, pictures, smooth=self._cpu.steadier.smooth)
+                like = self._cpu
+                cpu = cpu_parts(
+                    gpu.bshm,
+                    like.compositor.size,
+                    smooth=like.steadier.smooth,
+                    wrap=like.compositor.wrap,
+                )
+                agree_around(gpu, cpu, pictures)
         finally:
             self._looking.clear()
             twin.close()
@@ -88,14 +95,12 @@ def agree(one: Matte, other: Matte, *, person: bool = False) -> None:
         raise EngineError("nobody found in the picture for comparison; reinstall bshm-live")
 
 
-def agree_around(gpu: Parts, pictures: Sequence[Picture], *, smooth: bool = True) -> None:
-    """What steadies and composites on a GPU against the CPU's, on the GPU's own networks.
+def agree_around(gpu: Parts, cpu: CpuParts, pictures: Sequence[Picture]) -> None:
+    """What steadies and composites on a GPU against the CPU's, around the GPU's networks.
 
-    All pictures have the output's size, and follow each other. The GPU's steadier
-    has forgotten them when all is well. Raises EngineError.
+    All pictures have the output's size, and follow each other; `cpu` is new. The
+    GPU's steadier has forgotten them when all is well. Raises EngineError.
     """
-    height, width = pictures[0].shape[:2]
-    cpu = cpu_parts(gpu.bshm, (width, height), smooth=smooth)
     for picture in pictures:
         cpu.steadier.hint(picture)  # so that it sees a cut where the GPU sees one
         raw = gpu.bshm.matte(picture, gpu.steadier.hint(picture))

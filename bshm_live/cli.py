@@ -12,6 +12,7 @@ from .settings import PRESETS, RUNTIMES, TALL, TROUBLES
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 BG_HELP = "a picture, a video (loops), blur or blur:N, #rrggbb or a CSS colour name, none"
+WRAP_HELP = "the background's light on the person's rim"
 COMMANDS = (
     "video",
     "image",
@@ -106,6 +107,7 @@ def _live(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preview", action="store_true", help="a window beside the other sinks")
     parser.add_argument("--mirror", action="store_true", help="flip left and right")
     parser.add_argument("--no-steady", action="store_true", help="no filter over time")
+    parser.add_argument("--light-wrap", action="store_true", help=WRAP_HELP)
     parser.add_argument(
         "--on-trouble",
         choices=TROUBLES,
@@ -129,6 +131,7 @@ def _video(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--alpha", metavar="FILE", help=".mkv: lossless 8-bit grey (FFV1)")
     parser.add_argument("--foreground", metavar="FILE", help="the person's own colours on black")
     parser.add_argument("--no-steady", action="store_true", help="no filter over time")
+    parser.add_argument("--light-wrap", action="store_true", help=WRAP_HELP)
     _engine_options(parser)
 
 

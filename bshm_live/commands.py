@@ -10,12 +10,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from .background import Background, Fixed, open_background, studio
+from .composite import LIGHT_WRAP
 from .errors import SettingsError, SinkError
 from .file_loop import file_loop
 from .live import networks, run_live, say
 from .pipeline import Pipeline
 from .runtimes import get_runtime
-from .settings import TALL, Settings, parse_background, parse_size
+from .settings import TALL, BackgroundSpec, Settings, parse_background, parse_size
 from .sink import VideoWriter
 from .source import VideoFile, camera_device, demo_clip
 from .types import Shot
@@ -44,6 +45,7 @@ def video(args: argparse.Namespace) -> int:
             source.size,
             parts,
             smooth=not args.no_steady,
+            wrap=LIGHT_WRAP * lights(args, spec),
         )
         files = Files(parts)
         files.add(
@@ -177,8 +179,9 @@ def bench(args: argparse.Namespace) -> int:
     if runtime.name == "tensorrt":
         from .gpu.bench import SIZES, run_gpu_bench
 
-        sizes = SIZES if size is None else (size,)
-        return run_gpu_bench(preset, sizes, args.frames, runtime.description, as_json=args.json)
+        sizes, background = SIZES if size is None else (size,), parse_background(args.bg)
+        title = runtime.description
+        return run_gpu_bench(preset, sizes, args.frames, title, background, as_json=args.json)
     from .bench import SIZE, run_bench
 
     return run_bench(args, runtime, preset, size or SIZE)
@@ -245,8 +248,9 @@ def _settings(args: argparse.Namespace) -> Settings:
             raise SettingsError(f"--sink {sink} is given twice; several cameras: vcam:/dev/videoN")
     if args.on_demand:
         _check_on_demand(args.source, sinks)
+    background = parse_background(args.bg)
     return Settings(
-        background=parse_background(args.bg),
+        background=background,
         source=args.source,
         sinks=tuple(sinks),
         size=parse_size(args.size) if args.size else None,
@@ -259,7 +263,13 @@ def _settings(args: argparse.Namespace) -> Settings:
         stats=args.stats,
         on_trouble=args.on_trouble,
         on_demand=args.on_demand,
+        light_wrap=lights(args, background),
     )
+
+
+def lights(args: argparse.Namespace, background: BackgroundSpec) -> bool:
+    """Whether the background lights the person; what is transparent gives no light."""
+    return bool(args.light_wrap) and background.kind != "none"
 
 
 def _check_on_demand(source: str, sinks: list[str]) -> None:

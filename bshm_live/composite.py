@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .pixels import REMAP_ROW, clipped, pairs, places, sample, scatter, three, whole_rows
+from .rim_light import RimLight
 from .types import Layers, Mask8, Matte, Picture, Size
 
 SOLID = 255
@@ -18,16 +20,19 @@ MODEL_BLUR = 3
 MODEL_EPSILON = 1e-3
 COLOUR_BLUR = 5  # low pixels: how far colours are looked for
 COLOUR_EPSILON = 1e-4
-CHUNK = 1 << 16  # soft pixels computed at once: bounds the temporaries
-REMAP_ROW = 1 << 10  # cv2.remap takes no row longer than 32767
+CHUNK = 1 << 16  # pixels computed at once: bounds the temporaries
+LIGHT_WRAP = 0.5  # how much of it, where it is asked for
 GREY_WEIGHTS = np.array([0.114, 0.587, 0.299], np.float32)  # B, G, R (BT.601)
 
 
 class Compositor:
-    """Composites frames of one size into buffers of its own, reused every time."""
+    """Composites frames of one size into buffers of its own, reused every time.
 
-    def __init__(self, size: Size) -> None:
-        self.size = size
+    `wrap` in [0, 1] lets the background's light fall on the person's rim.
+    """
+
+    def __init__(self, size: Size, *, wrap: float = 0.0) -> None:
+        self.size, self.wrap = size, wrap
         width, height = size
         self._composite = np.empty((height, width, 3), np.uint8)
         self._foreground = np.empty((height, width, 3), np.uint8)
@@ -51,9 +56,12 @@ class Compositor:
             self._foreground[...] = 0
             cv2.copyTo(image, solid, self._foreground)
         model = EdgeModel(matte, self.size)
+        light = RimLight(matte, background, self.wrap, self.size) if self.wrap else None
         for start in range(0, len(soft), CHUNK):
             at = whole_rows(soft[start : start + CHUNK])
-            self._blend(at, image, background, model, foreground)
+            self._blend(at, image, background, model, light, foreground)
+        if light is not None:
+            self._shine(light, image, solid)
         return self._composite, self._alpha, self._foreground if foreground else None
 
     def covered(self, background: Picture) -> Layers:
@@ -75,6 +83,7 @@ class Compositor:
         image: Picture,
         background: Picture,
         model: EdgeModel,
+        light: RimLight | None,
         foreground: bool,
     ) -> None:
         """The soft pixels `at` (flat indices) of every buffer."""
@@ -83,7 +92,7 @@ class Compositor:
         alpha, front = model.refine(where, colour, self._alpha.ravel().take(at))
         back = background.reshape(-1, 3).take(at, 0)
         weight = three(alpha / np.float32(SOLID))
-        mixed = front - back
+        mixed = (front if light is None else light(where, front)) - back
         mixed *= weight
         mixed += back
         mixed += np.float32(0.5)  # to the nearest level: the cast cuts off
@@ -93,29 +102,14 @@ class Compositor:
             front = (front + np.float32(0.5)) * (weight > 0)
             scatter(self._foreground, at, front.astype(np.uint8))
 
-
-def places(size: Size) -> NDArray[np.uint32]:
-    """Of each pixel its x and y, two uint16 as one item: (H * W,)."""
-    width, height = size
-    pairs = np.empty((height, width, 2), np.uint16)
-    pairs[..., 0] = np.arange(width)
-    pairs[..., 1] = np.arange(height)[:, None]
-    return pairs.view(np.uint32).reshape(-1)
-
-
-def whole_rows(at: NDArray[np.intp]) -> NDArray[np.intp]:
-    """As many as fill rows of REMAP_ROW: the last one is done again and again."""
-    return np.pad(at, (0, -len(at) % REMAP_ROW), mode="edge")
-
-
-def three(x: NDArray[np.generic]) -> NDArray[np.float32]:
-    """(N,) to (N, 3), each value three times; arrays of one shape are computed faster."""
-    return cv2.cvtColor(x.reshape(-1, REMAP_ROW), cv2.COLOR_GRAY2BGR).reshape(-1, 3)
-
-
-def scatter(picture: Picture, at: NDArray[np.intp], colours: NDArray[np.uint8]) -> None:
-    """picture[at] = colours, flat indices and (N, 3); a pixel moved as one item is faster."""
-    np.put(picture.reshape(-1).view("V3"), at, np.ascontiguousarray(colours).reshape(-1).view("V3"))
+    def _shine(self, light: RimLight, image: Picture, solid: Mask8) -> None:
+        """The solid pixels that the light reaches."""
+        rim = np.flatnonzero(cv2.bitwise_and(solid, light.reach()))
+        for start in range(0, len(rim), CHUNK):
+            at = whole_rows(rim[start : start + CHUNK])
+            where = self._places.take(at).view(np.uint16).reshape(-1, 2)
+            lit = light(where, image.reshape(-1, 3).take(at, 0)) + np.float32(0.5)
+            scatter(self._composite, at, lit.astype(np.uint8))
 
 
 class EdgeModel:
@@ -198,16 +192,6 @@ def fused(
     return clipped(rest)
 
 
-def pairs(x: float, y: float) -> NDArray[np.float32]:
-    """A row of REMAP_ROW pairs: short rows are slow."""
-    return np.tile(np.array([x, y], np.float32), REMAP_ROW)
-
-
-def clipped(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """x itself, cut to [0, 255]."""
-    return np.clip(x, 0, SOLID, out=x)
-
-
 def slope(grey: NDArray[np.uint8], alpha: NDArray[np.float32], grid: Size) -> NDArray[np.float32]:
     """A of two (H, W) maps, uint8 and [0, 1], on a coarser grid (width, height)."""
     height, width = grey.shape
@@ -223,13 +207,3 @@ def slope(grey: NDArray[np.uint8], alpha: NDArray[np.float32], grid: Size) -> ND
     covariance = mean(g * a) - mean_g * mean_a
     variance = mean(g * g) - mean_g * mean_g
     return (covariance / (variance + MODEL_EPSILON)).astype(np.float32)
-
-
-def sample(x: NDArray[np.float32], where: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Bilinear values (N[, C]) of x (h, w[, C]) at places (x, y), pixel centres at .5.
-
-    `where` holds N pairs in rows of REMAP_ROW.
-    """
-    grid = (where - np.float32(0.5)).reshape(-1, REMAP_ROW, 2)
-    values = cv2.remap(x, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return values.reshape(-1, *x.shape[2:])

@@ -9,6 +9,7 @@ from .errors import EngineError
 from .gpu.flight import InFlight
 from .gpu.parts import open_gpu
 from .live import say
+from .parts import cpu_parts
 from .pipeline import Pipeline
 from .runtimes import Runtime, load_bshm
 from .types import Size
@@ -23,6 +24,7 @@ def file_loop(
     parts: ExitStack,
     *,
     smooth: bool = True,
+    wrap: float = 0.0,
 ) -> tuple[str, Pipeline]:
     """What runs, in words, and the loop, closed with `parts`. Raises EngineError.
 
@@ -31,14 +33,21 @@ def file_loop(
     """
     if runtime.name == "tensorrt":
         try:
-            made = open_gpu(preset, size, smooth=smooth)
+            gpu = open_gpu(preset, size, smooth=smooth, wrap=wrap)
         except EngineError as error:
             say(f"composites on the CPU: {error}")
         else:
-            parts.callback(made.close)
-            return f"{runtime.description}, frames stay on the GPU", InFlight(
-                made, background, size
-            )
+            parts.callback(gpu.close)
+            words = f"{runtime.description}, frames stay on the GPU"
+            return words, InFlight(gpu, background, size)
     bshm = parts.enter_context(load_bshm(preset, runtime, threads))
-    pipeline = Pipeline(bshm, background, size, smooth=smooth, fail_closed=False)
+    made = cpu_parts(bshm, size, smooth=smooth, wrap=wrap)
+    pipeline = Pipeline(
+        bshm,
+        background,
+        size,
+        fail_closed=False,
+        steadier=made.steadier,
+        compositor=made.compositor,
+    )
     return runtime.description, pipeline

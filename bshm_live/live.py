@@ -12,11 +12,12 @@ from types import FrameType
 
 from .background import Background, open_background, plain
 from .bshm import Bshm
+from .composite import LIGHT_WRAP
 from .guard import card
 from .manifest import load_manifest
-from .parts import cpu_parts
+from .parts import CpuParts, cpu_parts
 from .pipeline import Pipeline, quantiles, stage_table
-from .runtimes import Runtime, cpu_runtime, get_runtime, lacking, load_bshm, require
+from .runtimes import Runtime, get_runtime, lacking, load_bshm, require
 from .settings import Settings
 from .sink import VirtualCamera, open_sink
 from .source import VideoFile, demo_clip
@@ -26,6 +27,7 @@ from .types import Frame, Matter, Parts, Picture, Shot, Sink, Size
 
 NETWORKS_SHARE = 0.75  # of a frame's time; the rest is for camera, composite and sinks
 TRIALS = 7
+TRIALS_MS = 300.0  # the first frame waits for them, on a slow machine for fewer
 # Frames without a matte after which it is told: shorter ones are counted at the end only.
 TELL_AFTER = 5
 
@@ -139,7 +141,7 @@ def live_parts(
     if settings.runtime == "tensorrt" or (settings.runtime == "auto" and not lacking("tensorrt")):
         return cpu_then_gpu(settings, size, fps, parts)
     runtime, bshm = live_networks(settings, size, fps, parts)
-    return runtime, cpu_parts(bshm, size, smooth=settings.steady)
+    return runtime, around(bshm, settings, size)
 
 
 def live_networks(
@@ -160,6 +162,11 @@ def live_networks(
     return networks(settings.runtime, "fast", settings.threads, parts)
 
 
+def around(bshm: Bshm, settings: Settings, size: Size) -> CpuParts:
+    """The networks' mattes on the CPU, and what was asked for around them."""
+    return cpu_parts(bshm, size, smooth=settings.steady, wrap=LIGHT_WRAP * settings.light_wrap)
+
+
 def cpu_then_gpu(
     settings: Settings, size: Size, fps: float, parts: ExitStack
 ) -> tuple[Runtime, Parts]:
@@ -170,23 +177,22 @@ def cpu_then_gpu(
     """
     presets = load_manifest().presets
     preset = settings.preset or ("quality" if "quality" in presets else "balanced")
-    on_openvino = cpu_runtime().name == "openvino"
-    on_cpu = replace(settings, runtime="openvino" if on_openvino else "onnxruntime", preset=None)
+    on_cpu = replace(settings, runtime="onnxruntime", preset=None)  # the one that starts soonest
     runtime, bshm = live_networks(on_cpu, size, fps, parts)
-    cpu = cpu_parts(bshm, size, smooth=settings.steady)
-    swap = parts.enter_context(swap_in(cpu, preset, size, settings.threads, say))
+    cpu = around(bshm, settings, size)
+    swap = parts.enter_context(swap_in(cpu, preset, settings.threads, say))
     return replace(runtime, description=f"{runtime.description}, until TensorRT is ready"), swap
 
 
 def milliseconds(bshm: Matter, size: Size) -> float:
     """What one matte takes on this machine, the median of a few; nothing else is counted."""
     picture = plain((128, 128, 128), size)
-    times = []
-    for _ in range(TRIALS):
+    times: list[float] = []
+    while len(times) < TRIALS and sum(times) < TRIALS_MS:
         start = time.perf_counter()
         bshm.matte(picture)
         times.append((time.perf_counter() - start) * 1e3)
-    return sorted(times)[TRIALS // 2]
+    return sorted(times)[len(times) // 2]
 
 
 def first_picture(background: Background, size: Size) -> Picture:

@@ -21,6 +21,6 @@ class CpuParts:
         self.bshm.close()
 
 
-def cpu_parts(bshm: Matter, size: Size, *, smooth: bool = True) -> CpuParts:
+def cpu_parts(bshm: Matter, size: Size, *, smooth: bool = True, wrap: float = 0.0) -> CpuParts:
     """What goes around a matter whose mattes lie on the host; `size` is the output's."""
-    return CpuParts(bshm, Steadier(smooth=smooth), Compositor(size))
+    return CpuParts(bshm, Steadier(smooth=smooth), Compositor(size, wrap=wrap))

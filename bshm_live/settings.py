@@ -41,7 +41,8 @@ class Settings:
 
     `preset` None: balanced, or fast where balanced cannot keep the source's rate.
     `on_trouble`: what leaves instead of a frame that has no valid matte.
-    `on_demand`: no camera while nobody reads the virtual camera.
+    `on_demand`: no camera while nobody reads the virtual camera. `light_wrap`: the
+    background's light on the person's rim; there is none without a background.
     """
 
     background: BackgroundSpec
@@ -57,6 +58,7 @@ class Settings:
     stats: bool = False
     on_trouble: Trouble = "background"
     on_demand: bool = False
+    light_wrap: bool = False
 
 
 def parse_size(text: str) -> Size:

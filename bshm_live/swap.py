@@ -22,7 +22,7 @@ from .gpu.parts import open_gpu
 from .parts import CpuParts
 from .runtimes import get_runtime, load_bshm
 from .source import VideoFile, demo_clip
-from .types import Layers, Matte, Matter, Parts, Picture, Shape, Size
+from .types import Layers, Matte, Matter, Parts, Picture, Shape
 
 Clock = Callable[[str], None]
 Say = Callable[[str], None]
@@ -134,6 +134,9 @@ class Swap:
             if not self._closing.is_set():
                 self._say(f"the CPU goes on: {error}")
             return
+        except Exception:
+            self._say("the CPU goes on: the GPU's part of this program has a bug:")
+            raise  # to the traceback that a thread's end prints
         with self._lock:
             if not self._closing.is_set():
                 self._next = (following, name)
@@ -205,12 +208,13 @@ class SwapCompositor:
         return self._swap.now.compositor.covered(background)
 
 
-def swap_in(cpu: CpuParts, preset: str, size: Size, threads: int, say: Say) -> Swap:
+def swap_in(cpu: CpuParts, preset: str, threads: int, say: Say) -> Swap:
     """`cpu` now, and TensorRT with a preset of its own when it is ready. Raises EngineError."""
+    size = cpu.compositor.size
     command = [sys.executable, "-m", "bshm_live", "engines", "build", "--preset", preset]
 
     def whole() -> tuple[Parts, str]:
-        parts = open_gpu(preset, size, smooth=cpu.steadier.smooth)
+        parts = open_gpu(preset, size, smooth=cpu.steadier.smooth, wrap=cpu.compositor.wrap)
         return parts, f"{get_runtime('tensorrt').description}, frames stay on the GPU"
 
     def networks_alone() -> tuple[Parts, str]:

@@ -67,6 +67,20 @@ def test_live_from_a_file_to_a_file(clip: Path, tmp_path: Path) -> None:
     assert (frame.width, frame.height) == (128, 96)
 
 
+def test_light_wrap_lights_the_rim_and_nothing_is_lit_by_no_background(
+    clip: Path, tmp_path: Path
+) -> None:
+    def first(*words: str) -> np.ndarray:
+        out = tmp_path / "out.mkv"
+        assert main(["video", str(clip), "-o", str(out), *words]) == 0
+        with av.open(str(out)) as container:
+            return next(container.decode(video=0)).to_ndarray(format="bgr24").astype(int)
+
+    white, none = ("--bg", "white"), ("--bg", "none")
+    assert (first(*white, "--light-wrap") - first(*white)).max() > 20
+    assert np.array_equal(first(*none, "--light-wrap"), first(*none))
+
+
 @pytest.mark.parametrize(("takes", "fast"), [(1.0, False), (500.0, True)])
 def test_a_slow_machine_gets_the_fast_preset(
     takes: float,

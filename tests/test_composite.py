@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 from conftest import portrait
@@ -219,3 +222,40 @@ def test_alpha_follows_the_picture_s_edges_by_the_formula(times: int) -> None:
     assert np.abs(alpha - twin)[soft].max() <= 2
     better = np.abs(alpha / 255 - p.alpha)[soft].mean()
     assert better < 0.6 * np.abs(plain / 255 - p.alpha)[soft].mean()
+
+
+@pytest.mark.parametrize("size", [(320, 180), (256, 128), (90, 47)], ids=str)
+def test_light_wrap_is_its_formula(size: tuple[int, int]) -> None:
+    """F + wrap * share * (glow - F), F the person's colour, share the room's part around."""
+    rng, (width, height), wrap = np.random.default_rng(5), size, 0.6
+    low, person = (32, 64), portrait(width, height, soft=max(2.0, width / 20))
+    blobs = np.clip(cv2.resize(rng.random((9, 17), np.float32) * 3 - 1, (256, 128)), 0, 1)
+    matte = replace(random_matte(rng, low), alpha=blobs)
+    matte = replace(matte, residual=np.float32(0.3) * matte.residual)
+    room = noise(rng, height, width, 0, 256)
+    plain, alpha, front = (
+        np.array(layer) for layer in Compositor(size)(person.picture, matte, room, foreground=True)
+    )
+    out, same_alpha, same_front = Compositor(size, wrap=wrap)(
+        person.picture, matte, room, foreground=True
+    )
+    assert np.array_equal(alpha, same_alpha)
+    assert np.array_equal(front, same_front)
+    assert np.array_equal(out[alpha == 0], room[alpha == 0])
+
+    glow = cv2.blur(cv2.resize(room, low[::-1], interpolation=cv2.INTER_AREA), (7, 7))
+    share = 1 - cv2.blur(means(blobs, 4), (3, 3))
+    shine = wrap * enlarged(share, height, width)[..., None]
+    shine = shine * (enlarged(glow, height, width) - front)
+    a = alpha[..., None] / 255.0
+    right = a * (front + shine) + (1 - a) * room
+    assert np.abs(out - right)[alpha > 0].max() <= 1.01
+    assert np.abs(out.astype(int) - plain).max() > 20
+
+
+def test_a_person_without_a_rim_is_lit_by_nothing() -> None:
+    size = (128, 64)
+    person, room = portrait(*size), np.zeros((64, 128, 3), np.uint8)
+    lit, alpha, _ = Compositor(size, wrap=1.0)(person.picture, flat_matte(1.0), room)
+    assert alpha.min() == 255
+    assert np.array_equal(lit, person.picture)

@@ -5,19 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from conftest import TOY, fake_networks
 from gpu_twin import HostCuda, host_engines, host_kernels
 
+from bshm_live.background import Fixed, plain
 from bshm_live.errors import EngineError
 from bshm_live.gpu import rates
 from bshm_live.gpu.bench import Report, figures, row, table
 from bshm_live.gpu.parts import GpuParts, gpu_parts
 from bshm_live.gpu.rates import Rates, floor_ms, link_rates, operations, probe
+from bshm_live.half import to_half
 from bshm_live.manifest import load_manifest
 from bshm_live.runtimes.onnxruntime import OnnxRuntimeEngine
 
 SIZE = (256, 128)
+GREEN = Fixed(plain((0, 255, 0), SIZE))
 
 
 def parts_of(cuda: HostCuda, broken: bool = False) -> GpuParts:
@@ -29,10 +33,21 @@ def parts_of(cuda: HostCuda, broken: bool = False) -> GpuParts:
 
 def test_the_probe_is_a_network_of_known_work(tmp_path: Path) -> None:
     path = tmp_path / "probe.onnx"
-    probe(path, channels=8, side=4)
-    assert operations(path) == 2 * rates.PROBE_LAYERS * 8 * 8 * 4 * 4
-    out = OnnxRuntimeEngine(path).run({"x0": np.ones((1, 8, 4, 4), np.float32)})
+    probe(path, channels=8, side=16)
+    in_half, in_full = rates.PROBE_LAYERS * 8 * 8 * 16 * 16, 8 * 2 * 2
+    assert operations(path) == 2 * (in_half + in_full)
+    out = OnnxRuntimeEngine(path).run({"x0": np.ones((1, 8, 16, 16), np.float32)})
     assert np.isfinite(next(iter(out.values()))).all()
+
+
+def test_the_probe_s_work_is_in_half_precision(tmp_path: Path) -> None:
+    """Else the card would look slower than it is, and the floor higher."""
+    path = tmp_path / "probe.onnx"
+    probe(path, channels=8, side=16)
+    graph = onnx.load_from_string(to_half(path.read_bytes())).graph
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    halves = [all(name.endswith("_f16") for name in node.input) for node in convolutions]
+    assert halves == [True] * rates.PROBE_LAYERS + [False]
 
 
 def test_the_networks_work_is_counted() -> None:
@@ -52,7 +67,7 @@ def test_a_row_is_measured_and_shown() -> None:
     parts = parts_of(cuda)
     up, down = link_rates(cuda, 1 << 10)
     assert min(up, down) > 0
-    found = row(parts, SIZE, 3, 0.5)
+    found = row(parts, GREEN, 3, 0.5)
     parts.close()
     assert not cuda.held
     assert 0 < found.p50 <= found.p95
@@ -69,4 +84,4 @@ def test_a_row_is_measured_and_shown() -> None:
 
 def test_frames_without_a_matte_are_not_measured() -> None:
     with pytest.raises(EngineError, match="without its matte: the networks gave"):
-        row(parts_of(HostCuda(host_kernels()), broken=True), SIZE, 3, 0.5)
+        row(parts_of(HostCuda(host_kernels()), broken=True), GREEN, 3, 0.5)

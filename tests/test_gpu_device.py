@@ -15,6 +15,7 @@ from bshm_live.agree import agree_around
 from bshm_live.background import Fixed, cover, studio
 from bshm_live.gpu.flight import InFlight
 from bshm_live.gpu.parts import GpuParts, open_gpu
+from bshm_live.parts import cpu_parts
 from bshm_live.pipeline import Pipeline
 from bshm_live.runtimes import BOUNDS, get_runtime, lacking, load_bshm
 from bshm_live.source import VideoFile, demo_clip
@@ -69,7 +70,7 @@ def test_the_loop_gives_what_it_gives_on_the_cpu(
 def test_the_kernels_agree_with_numpy_on_the_card_s_own_mattes(
     parts: GpuParts, pictures: list[np.ndarray]
 ) -> None:
-    agree_around(parts, pictures)
+    agree_around(parts, cpu_parts(parts.bshm, SIZE), pictures)
 
 
 @pytest.mark.usefixtures("toy_engines")

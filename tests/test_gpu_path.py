@@ -11,6 +11,7 @@ from gpu_twin import HostCuda, host_engines, host_kernels
 
 from bshm_live.background import Background, Blur, Fixed, cover, plain
 from bshm_live.bshm import Bshm
+from bshm_live.composite import Compositor
 from bshm_live.errors import EngineError
 from bshm_live.gpu.compositor import GpuCompositor, in_layout
 from bshm_live.gpu.flight import InFlight
@@ -91,13 +92,17 @@ def break_at(engine: FakeEngine, calls: set[int], value: float = np.nan) -> None
 
 
 @pytest.mark.parametrize("size", [SIZE, (400, 224), (512, 256)], ids=str)
+@pytest.mark.parametrize("wrap", [0.0, 0.5], ids=["plain", "light wrap"])
 def test_the_loop_gives_what_it_gives_on_the_cpu(
-    make: Callable[..., GpuParts], size: tuple[int, int]
+    make: Callable[..., GpuParts], size: tuple[int, int], wrap: float
 ) -> None:
     pictures, background = scenes(size=size), Fixed(plain(BACKDROP, size))
     cpu, gpu = ListSink(needs_foreground=True), ListSink(needs_foreground=True)
-    Pipeline(Bshm(*fake_networks()), background, size).run(ArraySource(pictures), [cpu])
-    parts = make(size=size)
+    compositor = Compositor(size, wrap=wrap)
+    Pipeline(Bshm(*fake_networks()), background, size, compositor=compositor).run(
+        ArraySource(pictures), [cpu]
+    )
+    parts = make(size=size, wrap=wrap)
     on_gpu(parts, background).run(ArraySource(pictures), [gpu])
     for one, other in zip(gpu.shots, cpu.shots, strict=True):
         assert one.covered == other.covered

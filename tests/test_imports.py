@@ -25,6 +25,8 @@ ORDER = [
     "bshm",
     "temporal",
     "background",
+    "pixels",
+    "rim_light",
     "composite",
     "parts",
     "source_video",

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -74,6 +75,26 @@ def test_the_summary_counts_what_was_dropped_and_repeated(
         "delay from camera to sink: p50 50 ms, p95 59 ms; set 50 ms audio delay in OBS or PipeWire"
     )
     assert [line.split()[0] for line in table] == ["stage", "mpn", "delay"]
+
+
+@pytest.mark.parametrize(("takes", "mattes"), [(0.01, 7), (0.2, 2)])
+def test_a_slow_machine_is_measured_on_few_mattes(
+    takes: float, mattes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+
+    class Slow(Bshm):
+        calls = 0
+
+        def matte(self, *_: object) -> None:  # type: ignore[override]
+            nonlocal now
+            now += takes
+            self.calls += 1
+
+    monkeypatch.setattr(live, "time", SimpleNamespace(perf_counter=lambda: now))
+    bshm = Slow(*fake_networks())
+    assert live.milliseconds(bshm, (64, 64)) == pytest.approx(1e3 * takes)
+    assert bshm.calls == mattes
 
 
 @pytest.mark.usefixtures("toy_engines")

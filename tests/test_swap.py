@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -370,6 +371,21 @@ def test_closing_ends_the_builder(start: Start, code: str) -> None:
     wait_for(lambda: not runs(pid))
     assert stage.said == []
     assert all(engine.closed for engine in stage.cpu)
+
+
+def test_a_bug_on_the_way_to_the_gpu_is_told_and_traced(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    traced: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: traced.append(args.exc_type))
+    gpu = Gpu()
+    monkeypatch.setattr(gpu, "load", lambda: 1 / 0)
+    stage = start(gpu)
+    stage.let_builder_end()
+    stage.frames_until(lambda: bool(traced))
+    assert traced == [ZeroDivisionError]
+    assert stage.said == ["the CPU goes on: the GPU's part of this program has a bug:"]
+    assert stage.frame(KNOWN).unified.shape == SMALL
 
 
 def test_closing_while_both_are_compared_closes_all(start: Start) -> None:

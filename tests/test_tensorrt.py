@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import cuda_twin
 import numpy as np
 import onnx
 import pytest
@@ -284,8 +285,6 @@ def test_networks_chain_on_the_gpu_without_the_host(twin: Twin) -> None:
 
 
 def test_the_second_start_finds_its_kernels_compiled(twin: Twin) -> None:
-    import cuda_twin
-
     path = TOY / "balanced" / "mrn.onnx"
     twin.module.load(path, 0).close()
     assert cuda_twin.Engine.made == 1
@@ -309,6 +308,22 @@ def test_a_stored_engine_that_does_not_load_is_built_once_more(
     else:
         with pytest.raises(EngineError, match="loads no engine on Toy RTX 3060"):
             twin.module.load(path, 0)
+
+
+@pytest.mark.parametrize("missing", ["runtime", "config"])
+def test_a_tensorrt_that_gives_nothing_is_one_line(
+    twin: Twin, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    def nothing(*_: object) -> None:
+        raise TypeError("factory function returned nullptr")
+
+    if missing == "runtime":
+        monkeypatch.setattr(twin.module.trt, "Runtime", nothing)
+    else:
+        monkeypatch.setattr(cuda_twin.Engine, "create_runtime_config", lambda self: None)
+    with pytest.raises(EngineError, match=r"(start|run) on Toy RTX 3060 .*NVIDIA driver") as error:
+        twin.module.load(TOY / "balanced" / "mpn.onnx", 0)
+    assert "\n" not in str(error.value)
 
 
 def test_wrong_feeds_and_a_gpu_that_is_gone_are_one_line(twin: Twin) -> None:

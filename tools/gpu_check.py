@@ -27,11 +27,13 @@ from bshm_live.gpu.bench import SIZES, Report, measured, table
 from bshm_live.gpu.nvrtc import SOURCE, find_nvrtc
 from bshm_live.nvidia import Gpu, find_gpu, tensorrt_lacks
 from bshm_live.runtimes import get_runtime
+from bshm_live.settings import parse_background
 
 NO_GPU = EngineError.exit_code
 ON_GPU = "CUDAExecutionProvider"
 RVM = Path(__file__).parents[2] / "shared" / "data" / "rivals" / "rvm_288x512.onnx"
 WARM_UP, RUNS = 20, 200
+BACKGROUND = "#00b140"
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -48,7 +50,8 @@ def main(words: Sequence[str] | None = None) -> int:
         return NO_GPU
     try:
         passed = [step() for step in (lambda: kernels(found), build, verify, tests)]
-        report = measured(args.preset, SIZES, args.frames, get_runtime("tensorrt").description)
+        title, plain = get_runtime("tensorrt").description, parse_background(BACKGROUND)
+        report = measured(args.preset, SIZES, args.frames, title, plain)
     except BshmError as error:
         print(f"gpu_check: {error}", file=sys.stderr)
         return 1

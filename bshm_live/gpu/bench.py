@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ..background import Background, Fixed, studio
+from ..background import Background, open_background
 from ..bench import frames
 from ..errors import EngineError
 from ..manifest import NETWORKS, load_manifest
 from ..pipeline import Pipeline
+from ..settings import BackgroundSpec
 from ..sink import Null
 from ..types import Frame, Shot, Size
 from .flight import InFlight
@@ -59,17 +60,25 @@ class Report:
 
 
 def run_gpu_bench(
-    preset: str, sizes: Sequence[Size], count: int, title: str, *, as_json: bool
+    preset: str,
+    sizes: Sequence[Size],
+    count: int,
+    title: str,
+    background: BackgroundSpec,
+    *,
+    as_json: bool,
 ) -> int:
     """Prints the table, and with `as_json` one JSON object as the last line. Raises EngineError."""
-    report = measured(preset, sizes, count, title)
+    report = measured(preset, sizes, count, title, background)
     print(table(report))
     if as_json:
         print(json.dumps(figures(report)))
     return 0
 
 
-def measured(preset: str, sizes: Sequence[Size], count: int, title: str) -> Report:
+def measured(
+    preset: str, sizes: Sequence[Size], count: int, title: str, background: BackgroundSpec
+) -> Report:
     """Everything, one size after the other. Raises EngineError."""
     from ..runtimes.tensorrt import TensorRtEngine  # there only where it can run
     from .pycuda import PyCuda
@@ -82,15 +91,16 @@ def measured(preset: str, sizes: Sequence[Size], count: int, title: str) -> Repo
     for size in sizes:
         parts = open_gpu(preset, size)
         try:
-            rows.append(row(parts, size, count, floor_ms(size, work, rates)))
+            floor = floor_ms(size, work, rates)
+            rows.append(row(parts, open_background(background, size), count, floor))
         finally:
             parts.close()
     return Report(f"{title}, {preset}", rates, work, rows)
 
 
-def row(parts: GpuParts, size: Size, count: int, floor: float) -> Row:
+def row(parts: GpuParts, background: Background, count: int, floor: float) -> Row:
     """Measures one size. Raises EngineError where a frame has no matte."""
-    background = Fixed(studio(size))
+    size = parts.compositor.size
     some = list(frames(size, count))  # decoded beforehand: the clock starts with the host's frame
     in_the_loop(parts, background, some[:WARM_UP])
     times = in_the_loop(parts, background, some)

@@ -7,6 +7,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from ..rim_light import GLOW_BLUR
 from ..types import Layers, Matte, Picture, Size
 from .cuda import Array, Buffer, Memory
 from .kernels import FORMATS, MAPS, Composite, Model, launch, ratio
@@ -14,7 +15,6 @@ from .lane import Lane, Lanes
 from .matter import DeviceMatte, GpuBshm
 
 Format = Literal["bgr", "i420", "nv12"]
-GLOW_BLUR = 7  # low pixels: how far the background's light reaches into its own blur
 
 
 class GpuCompositor:

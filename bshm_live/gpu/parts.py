@@ -61,7 +61,7 @@ def gpu_parts(
     return GpuParts(lanes, bshm, steadier, compositor)
 
 
-def open_gpu(preset: str, size: Size, *, smooth: bool = True) -> GpuParts:
+def open_gpu(preset: str, size: Size, *, smooth: bool = True, wrap: float = 0.0) -> GpuParts:
     """A preset's TensorRT engines and the kernels, on the GPU of this machine.
 
     Raises EngineError, also where the kernels' compiler is missing.
@@ -71,4 +71,4 @@ def open_gpu(preset: str, size: Size, *, smooth: bool = True) -> GpuParts:
 
     cuda = PyCuda()  # first: it is sooner said what it lacks
     engines = load_engines(preset, runtime)
-    return gpu_parts(cuda, cast("Engines", tuple(engines)), size, smooth=smooth)
+    return gpu_parts(cuda, cast("Engines", tuple(engines)), size, smooth=smooth, wrap=wrap)

@@ -18,6 +18,7 @@ from .cuda import Cuda, DeviceEngine, Memory
 
 LINK_BYTES, LINK_RUNS = 64 << 20, 9
 PROBE_SIDE, PROBE_CHANNELS, PROBE_LAYERS, PROBE_RUNS = 128, 1024, 16, 9
+PROBE_POOL = 8
 
 
 @dataclass(frozen=True)
@@ -58,20 +59,29 @@ def timed(cuda: Cuda, stream: int, work: Callable[[], None], runs: int) -> float
 
 
 def probe(path: Path, channels: int = PROBE_CHANNELS, side: int = PROBE_SIDE) -> None:
-    """Writes a network of nothing but arithmetic that a card is good at: 1x1 convolutions."""
+    """Writes a network of nothing but arithmetic that a card is good at: 1x1 convolutions.
+
+    The last one, which a float16 engine computes in float32, is a tiny one of its own.
+    """
     rng = np.random.default_rng(0)
     nodes, weights = [], []
-    for layer in range(PROBE_LAYERS):
-        values = rng.normal(0, channels**-0.5, (channels, channels, 1, 1)).astype(np.float32)
+    for layer in range(PROBE_LAYERS + 1):
+        last = layer == PROBE_LAYERS
+        shape = (1 if last else channels, channels, 1, 1)
+        values = rng.normal(0, channels**-0.5, shape).astype(np.float32)
         weights.append(numpy_helper.from_array(values, f"w{layer}"))
-        inner = [f"x{layer}", f"w{layer}"], [f"x{layer + 1}"]
+        given = "pooled" if last else f"x{layer}"
+        inner = [given, f"w{layer}"], ["out" if last else f"x{layer + 1}"]
         nodes.append(helper.make_node("Conv", *inner, kernel_shape=[1, 1]))
-    shape = [1, channels, side, side]
-    ends = [
-        helper.make_tensor_value_info(f"x{layer}", TensorProto.FLOAT, shape)
-        for layer in (0, PROBE_LAYERS)
-    ]
-    graph = helper.make_graph(nodes, "probe", ends[:1], ends[1:], weights)
+    square = [PROBE_POOL, PROBE_POOL]
+    ends = [f"x{PROBE_LAYERS}"], ["pooled"]
+    nodes.insert(-1, helper.make_node("MaxPool", *ends, kernel_shape=square, strides=square))
+    small = side // PROBE_POOL
+    image, found = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, size)
+        for name, size in (("x0", [1, channels, side, side]), ("out", [1, 1, small, small]))
+    )
+    graph = helper.make_graph(nodes, "probe", [image], [found], weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(model, str(path))
 

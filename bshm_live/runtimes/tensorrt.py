@@ -68,19 +68,15 @@ class TensorRtEngine:
             engine.enqueue(stream.handle)       # as often as there are frames
 
     What is not bound lies in the engine's own memory, at `pointer(name)`: one
-    network's output can be bound as the next one's input. With `graph` (the
-    default) the network is launched as one CUDA graph; who records a graph over
-    several networks asks for none.
+    network's output can be bound as the next one's input. The network is launched
+    as one CUDA graph.
     """
 
-    def __init__(
-        self, path: Path, threads: int = 0, *, precision: str = PRECISION, graph: bool = True
-    ) -> None:
-        self._graph_wanted = graph
+    def __init__(self, path: Path, threads: int = 0, *, precision: str = PRECISION) -> None:
         self._graph: Graph | None = None
         with active():
             self._log = Log()
-            self._runtime = trt.Runtime(self._log)
+            self._runtime = self._start()
             key, self._engine = self._deserialised(path, precision)
             self._context = self._make_context(key)
             self._stream = cuda.Stream()
@@ -118,13 +114,13 @@ class TensorRtEngine:
 
     def enqueue(self, stream: int) -> None:
         """Puts one run on a stream (a CUstream as a number) and returns at once."""
-        if self._graph is None and self._graph_wanted and not RTX:  # RTX records by itself
+        if RTX:  # it records by itself
+            self._execute(stream)
+        elif self._graph is None:
             self._execute(stream)  # the first run may allocate, which a recording must not see
             self._graph = Graph(stream, lambda: self._execute(stream))
-        elif self._graph is not None:
-            self._graph.launch(stream)
         else:
-            self._execute(stream)
+            self._graph.launch(stream)
 
     def close(self) -> None:
         """Frees what it holds of the GPU's memory."""
@@ -138,6 +134,14 @@ class TensorRtEngine:
             self._device.clear()
             self._host.clear()  # and the rest: what is freed later finds no GPU current
             self._stream = self._context = self._engine = self._runtime = None
+
+    def _start(self) -> Any:
+        try:
+            return trt.Runtime(self._log)
+        except TypeError as error:  # pybind11's word for "the library gave nothing"
+            raise EngineError(
+                f"{TITLE} does not start on {gpu()} ({self._log.first()}): {REBUILD}"
+            ) from error
 
     def _deserialised(self, path: Path, precision: str) -> tuple[Key, Any]:
         """The engine, built anew where the stored one does not load."""
@@ -157,21 +161,18 @@ class TensorRtEngine:
         """With a CUDA graph and the kernels compiled last time, where the flavour has them."""
         if not RTX:
             return self._some(self._engine.create_execution_context())
-        config = self._engine.create_runtime_config()
-        strategy = trt.CudaGraphStrategy
-        config.cuda_graph_strategy = (
-            strategy.WHOLE_GRAPH_CAPTURE if self._graph_wanted else strategy.DISABLED
-        )
+        config = self._some(self._engine.create_runtime_config())
+        config.cuda_graph_strategy = trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
         self._compiled = config.create_runtime_cache()
         blob = engine_cache.load(key, CACHED)
         self._compiled_before = bool(blob) and self._compiled.deserialize(blob)
         config.set_runtime_cache(self._compiled)
         return self._some(self._engine.create_execution_context(config))
 
-    def _some(self, context: Any) -> Any:
-        if context is None:
+    def _some(self, made: Any) -> Any:
+        if made is None:
             raise EngineError(f"{TITLE} cannot run on {gpu()} ({self._log.first()}): {REBUILD}")
-        return context
+        return made
 
     def _shapes(self) -> tuple[dict[str, Shape], dict[str, Shape]]:
         inputs: dict[str, Shape] = {}

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from bshm_live.background import cover
 from bshm_live.bshm import Bshm
-from bshm_live.composite import Compositor, EdgeModel, places, whole_rows
+from bshm_live.composite import Compositor, EdgeModel
+from bshm_live.pixels import places, whole_rows
 from bshm_live.types import Mask8, Picture
 
 from .clips import in_unit, read_still
