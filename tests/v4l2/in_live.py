@@ -99,10 +99,10 @@ def test_two_cameras_from_one_program(tmp_path: Path) -> None:
     with kit.feeding(tmp_path), kit.live(tmp_path, "--sink", f"vcam:{kit.SECOND}") as program:
         program.ready().ready(kit.SECOND).says("virtual camera")
         time.sleep(1)
-        readers = [threading.Thread(target=read, args=(one,)) for one in (kit.OUT, kit.SECOND)]
-        for reader in readers:
+        threads = [threading.Thread(target=read, args=(one,)) for one in (kit.OUT, kit.SECOND)]
+        for reader in threads:
             reader.start()
-        for reader in readers:
+        for reader in threads:
             reader.join(60)
         words = program.end()
     assert words.count("virtual camera /dev/video") == 2

@@ -165,10 +165,10 @@ def test_two_cameras_from_one_process(open_camera, tmp_path: Path) -> None:
 
     with Sending(first, second, levels=(100, 150)):
         time.sleep(0.1)
-        readers = [threading.Thread(target=read, args=(d,)) for d in (kit.OUT, kit.SECOND)]
-        for reader in readers:
+        threads = [threading.Thread(target=read, args=(d,)) for d in (kit.OUT, kit.SECOND)]
+        for reader in threads:
             reader.start()
-        for reader in readers:
+        for reader in threads:
             reader.join()
     assert all(near(level, 100) for level in found[kit.OUT][1:])
     assert all(near(level, 150) for level in found[kit.SECOND][1:])
