@@ -6,6 +6,7 @@ Tests take what they need with `from conftest import ...`; fixtures need no impo
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +21,9 @@ ROOT = Path(__file__).resolve().parents[1]
 # Behind the installed package: tools/ is in the checkout only, and so is the package
 # where nothing is installed.
 sys.path.append(str(ROOT))
+
+# A shell that starts this in the background has it ignore Ctrl-C, and so would its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import bshm_live  # noqa: E402
 from bshm_live.errors import SinkError, SourceError  # noqa: E402

@@ -27,7 +27,7 @@ def looks(path: Path, bshm: Bshm) -> list[Picture]:
     source = VideoFile(str(path))
     back = Fixed(studio(source.size))
     pipeline = Pipeline(bshm, back, source.size, fail_closed=False)
-    middle = (source.count or 0) // 2
+    middle = sum(1 for _ in VideoFile(str(path))) // 2  # some files do not say it
     chosen: list[tuple[Picture, Picture]] = []
     for frame in source:
         last = frame.image.copy(), pipeline.shoot(frame).composite.copy()
