@@ -74,7 +74,7 @@ def nearer(batch: dict[str, Tensor]) -> dict[str, Tensor]:
     """Each frame cropped to a part of its own, all of its maps alike."""
     n, device = batch["alpha"].shape[0], batch["alpha"].device
     kept = 1 - torch.rand(n, 2, device=device) * (1 - NEAREST)
-    kept[:, 1] = kept[:, :1].squeeze(1) * (1 + 0.1 * (torch.rand(n, device=device) - 0.5))
+    kept[:, 1] = kept[:, 0] * (1 + 0.1 * (torch.rand(n, device=device) - 0.5))
     theta = torch.diag_embed(torch.cat([kept, kept[:, :1]], 1))[:, :2]
     theta[:, :, 2] = (torch.rand(n, 2, device=device) * 2 - 1) * (1 - kept).clamp(min=0)
 
