@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from . import engine_cache
 from .engine_cache import Key
 from .errors import EngineError
 from .manifest import REINSTALL
 from .nvidia import EXTRA, Gpu
+from .types import Shape
 
 try:
     import tensorrt as trt
@@ -121,37 +122,89 @@ def keep(key: Key, blob: bytes, kind: str = "engine") -> None:
 
 def size_of(network: bytes, name: str = NAME) -> str:
     """WIDTHxHEIGHT of the first input that has them."""
-    _, parsed, _ = parse(network, name)
-    shapes = [tuple(parsed.get_input(i).shape) for i in range(parsed.num_inputs)]
-    return next((f"{shape[-1]}x{shape[-2]}" for shape in shapes if len(shape) >= 2), "any")
+    with Parsed(network, name) as parsed:
+        shapes = parsed.shapes()
+    return next((f"{shape[-1]}x{shape[-2]}" for shape in shapes.values() if len(shape) >= 2), "any")
 
 
-def parse(network: bytes, name: str = NAME) -> tuple[Any, Any, Log]:
-    """Builder, strongly typed network and log. Raises EngineError with TensorRT's reason."""
-    log = Log()
-    try:
-        builder = trt.Builder(log)
-    except TypeError as error:  # pybind11's word for "the library gave nothing"
-        raise EngineError(f"{TITLE} does not start ({log.first()}): run doctor") from error
-    flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
-    parsed = builder.create_network(flags)
-    parser = trt.OnnxParser(parsed, log)
-    if not parser.parse(network):
-        reason = _refusal(parser, log)
-        raise EngineError(f"{name} is not a network that TensorRT can take ({reason}): {OTHER}")
-    for number in range(parsed.num_inputs):
-        tensor = parsed.get_input(number)
-        if any(side < 1 for side in tensor.shape):
-            raise EngineError(f"{name}: input {tensor.name} has no fixed size: export it with one")
-    return builder, parsed, log
+class Parsed:
+    """A serialised ONNX network as TensorRT has read it, strongly typed.
 
+    Raises EngineError with TensorRT's reason. TensorRT holds a lock while it
+    logs, and each of its objects takes that lock when it ends: one that is left
+    to the garbage collector, as everything is that an exception's traceback
+    holds, may end within a call of the log, and then both wait for ever. So all
+    of them end here, with the block, and no other frame keeps one.
+    """
 
-def _refusal(parser: Any, log: Log) -> str:
-    if not parser.num_errors:
-        return log.first()
-    error = parser.get_error(0)
-    place = f"{error.node_operator()} {error.node_name()}".strip()
-    return ": ".join(part for part in (place, " ".join(error.desc().split())[:200]) if part)
+    def __init__(self, network: bytes, name: str = NAME) -> None:
+        self._name, self._log = name, Log()
+        self._builder: Any = None
+        self._network: Any = None
+        self._parser: Any = None
+        self._config: Any = None
+        try:
+            self._read(network)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._config = self._parser = self._network = None
+        self._builder = None
+
+    def _read(self, network: bytes) -> None:
+        try:
+            self._builder = trt.Builder(self._log)
+        except TypeError as error:  # pybind11's word for "the library gave nothing"
+            why = self._log.first()
+            raise EngineError(f"{TITLE} does not start ({why}): run doctor") from error
+        flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+        self._network = self._builder.create_network(flags)
+        self._parser = trt.OnnxParser(self._network, self._log)
+        if not self._parser.parse(network):
+            why = self._refusal()
+            raise EngineError(
+                f"{self._name} is not a network that TensorRT can take ({why}): {OTHER}"
+            )
+        for name, shape in self.shapes().items():
+            if any(side < 1 for side in shape):
+                raise EngineError(
+                    f"{self._name}: input {name} has no fixed size: export it with one"
+                )
+
+    def shapes(self) -> dict[str, Shape]:
+        """Of each input."""
+        inputs = (self._network.get_input(i) for i in range(self._network.num_inputs))
+        return {tensor.name: tuple(tensor.shape) for tensor in inputs}
+
+    def _refusal(self) -> str:
+        if not self._parser.num_errors:
+            return self._log.first()
+        error = self._parser.get_error(0)
+        place = f"{error.node_operator()} {error.node_name()}".strip()
+        return ": ".join(part for part in (place, " ".join(error.desc().split())[:200]) if part)
+
+    def engine(self, capability: str, step: Step | None = None) -> bytes:
+        """The serialised engine. Raises EngineError."""
+        self._config = self._builder.create_builder_config()
+        self._config.clear_flag(trt.BuilderFlag.TF32)  # what is left in float32 is meant
+        if RTX and capability == SM75:
+            self._config.num_compute_capabilities = 1
+            self._config.set_compute_capability(trt.ComputeCapability.SM75, 0)
+        if step is not None:
+            self._config.progress_monitor = Monitor(step)
+        blob = self._builder.build_serialized_network(self._network, self._config)
+        if blob is None:
+            why = self._log.first()
+            raise EngineError(f"{self._name}: TensorRT built no engine ({why}): {OTHER}")
+        return bytes(blob)
 
 
 def build(
@@ -166,15 +219,5 @@ def build(
         from .half import to_half
 
         network = to_half(network, name)
-    builder, parsed, log = parse(network, name)
-    config = builder.create_builder_config()
-    config.clear_flag(trt.BuilderFlag.TF32)  # what is left in float32 is meant
-    if RTX and capability == SM75:
-        config.num_compute_capabilities = 1
-        config.set_compute_capability(trt.ComputeCapability.SM75, 0)
-    if step is not None:
-        config.progress_monitor = Monitor(step)
-    blob = builder.build_serialized_network(parsed, config)
-    if blob is None:
-        raise EngineError(f"{name}: TensorRT built no engine ({log.first()}): {OTHER}")
-    return bytes(blob)
+    with Parsed(network, name) as parsed:
+        return parsed.engine(capability, step)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import cuda_twin
 import numpy as np
 import onnx
 import pytest
-from conftest import TOY, portrait
+from conftest import PACKAGE, TOY, portrait
 from cuda_twin import AMPERE, BUILDS, WHY_NOT, Twin, gpu_here
 from onnx import TensorProto, helper
 
@@ -121,6 +122,34 @@ def test_what_the_builder_cannot_take_is_one_line(
     assert str(error.value).startswith(f"{path}")
     assert "\n" not in str(error.value)
     assert engine_cache.entries() == []
+
+
+REFUSED_AGAIN_AND_AGAIN = """
+import faulthandler, gc
+from bshm_live import trt_build
+from bshm_live.errors import EngineError
+
+def log(self, severity, message):
+    gc.collect()  # as it may happen wherever Python runs
+    kept(self, severity, message)
+
+kept, trt_build.Log.log = trt_build.Log.log, log
+faulthandler.dump_traceback_later(60, exit=True)
+gc.disable()
+for _ in range(5):
+    try:
+        trt_build.build(b"not a network", "sm80+", "f32")
+    except EngineError as error:
+        error.itself = error  # rubbish, with all that the traceback's frames hold
+print("refused")
+"""
+
+
+@rtx
+def test_what_a_refusal_leaves_behind_is_not_waited_for() -> None:
+    words = [sys.executable, "-c", REFUSED_AGAIN_AND_AGAIN]
+    done = subprocess.run(words, cwd=PACKAGE.parent, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "refused\n", done.stderr
 
 
 KEY = engine_cache.Key("ab" * 32, "tensorrt_rtx_1.7", "sm80+", "256x160", "f16")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -74,21 +74,37 @@ class TensorRtEngine:
 
     def __init__(self, path: Path, threads: int = 0, *, precision: str = PRECISION) -> None:
         self._graph: Graph | None = None
-        with active():
-            self._log = Log()
-            self._runtime = self._start()
-            key, self._engine = self._deserialised(path, precision)
-            self._context = self._make_context(key)
-            self._stream = cuda.Stream()
-            self.inputs, self.outputs = self._shapes()
-            shapes = {**self.inputs, **self.outputs}
-            self._host: dict[str, NDArray[np.float32]] = {
-                name: cuda.pagelocked_empty(shape, np.float32) for name, shape in shapes.items()
-            }
-            self._device = {name: cuda.mem_alloc(a.nbytes) for name, a in self._host.items()}
-            for name in shapes:
-                self.bind(name, self.pointer(name))
-            self._warm_up(key)
+        self._log = Log()
+        self._host: dict[str, NDArray[np.float32]] = {}
+        self._device: dict[str, Any] = {}
+        self._runtime: Any = None
+        self._engine: Any = None
+        self._config: Any = None
+        self._compiled: Any = None
+        self._context: Any = None
+        self._stream: Any = None
+        try:
+            with active():
+                self._set_up(path, precision)
+        except BaseException:
+            with suppress(EngineError):
+                self.close()
+            raise
+
+    def _set_up(self, path: Path, precision: str) -> None:
+        self._runtime = self._start()
+        key = self._deserialise(path, precision)
+        self._context = self._make_context(key)
+        self._stream = cuda.Stream()
+        self.inputs, self.outputs = self._shapes()
+        shapes = {**self.inputs, **self.outputs}
+        self._host = {
+            name: cuda.pagelocked_empty(shape, np.float32) for name, shape in shapes.items()
+        }
+        self._device = {name: cuda.mem_alloc(a.nbytes) for name, a in self._host.items()}
+        for name in shapes:
+            self.bind(name, self.pointer(name))
+        self._warm_up(key)
 
     def run(self, feeds: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         self._check(feeds)
@@ -124,16 +140,21 @@ class TensorRtEngine:
 
     def close(self) -> None:
         """Frees what it holds of the GPU's memory."""
-        if self._engine is None:
+        if self._runtime is None:
             return
         with active():
-            self._stream.synchronize()
-            self._drop_graph()
-            for memory in self._device.values():
-                memory.free()
-            self._device.clear()
-            self._host.clear()  # and the rest: what is freed later finds no GPU current
-            self._stream = self._context = self._engine = self._runtime = None
+            try:
+                if self._stream is not None:
+                    self._stream.synchronize()
+                self._drop_graph()
+                for memory in self._device.values():
+                    memory.free()
+            finally:  # what is freed later finds no GPU current, or a log at work: see Parsed
+                self._device.clear()
+                self._host.clear()
+                self._stream = self._context = self._compiled = self._config = None
+                self._engine = None
+                self._runtime = None
 
     def _start(self) -> Any:
         try:
@@ -143,31 +164,31 @@ class TensorRtEngine:
                 f"{TITLE} does not start on {gpu()} ({self._log.first()}): {REBUILD}"
             ) from error
 
-    def _deserialised(self, path: Path, precision: str) -> tuple[Key, Any]:
+    def _deserialise(self, path: Path, precision: str) -> Key:
         """The engine, built anew where the stored one does not load."""
         key, blob, stored = engine_of(path, gpu(), precision)
-        engine = self._runtime.deserialize_cuda_engine(blob)
-        if engine is None and stored:
+        self._engine = self._runtime.deserialize_cuda_engine(blob)
+        if self._engine is None and stored:
             engine_cache.path(key).unlink(missing_ok=True)
             key, blob, _ = engine_of(path, gpu(), precision)
-            engine = self._runtime.deserialize_cuda_engine(blob)
-        if engine is None:
+            self._engine = self._runtime.deserialize_cuda_engine(blob)
+        if self._engine is None:
             raise EngineError(
                 f"{TITLE} loads no engine on {gpu()} ({self._log.first()}): {REBUILD}"
             )
-        return key, engine
+        return key
 
     def _make_context(self, key: Key) -> Any:
         """With a CUDA graph and the kernels compiled last time, where the flavour has them."""
         if not RTX:
             return self._some(self._engine.create_execution_context())
-        config = self._some(self._engine.create_runtime_config())
-        config.cuda_graph_strategy = trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
-        self._compiled = config.create_runtime_cache()
+        self._config = self._some(self._engine.create_runtime_config())
+        self._config.cuda_graph_strategy = trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        self._compiled = self._config.create_runtime_cache()
         blob = engine_cache.load(key, CACHED)
         self._compiled_before = bool(blob) and self._compiled.deserialize(blob)
-        config.set_runtime_cache(self._compiled)
-        return self._some(self._engine.create_execution_context(config))
+        self._config.set_runtime_cache(self._compiled)
+        return self._some(self._engine.create_execution_context(self._config))
 
     def _some(self, made: Any) -> Any:
         if made is None:
