@@ -22,6 +22,7 @@ WIDTH, HEIGHT = 640, 360
 NOBODY = 0.005  # mean alpha of a room
 SEATED = 0.04  # a person before a room
 TOGETHER = 0.06
+HAND_KEPT = {"fast": 0.4, "balanced": 0.65, "quality": 0.75}
 
 
 @pytest.fixture(scope="module", params=["fast", "balanced", "quality"])
@@ -48,6 +49,18 @@ def people(shared: Path) -> list[tuple[Picture, Alpha]]:
         sides = [cv2.resize(x, (250, 300), interpolation=cv2.INTER_AREA) for x in pair]
         found.append((sides[0], (sides[1] / np.float32(255)).astype(np.float32)))
     return found
+
+
+@pytest.fixture(scope="module")
+def hand(shared: Path) -> tuple[Picture, Alpha]:
+    """A raised hand beside the body it belongs to, without that body, 252 pixels tall."""
+    name, part = "unsplash_0171", np.s_[262:430, 36:178]
+    pair = (
+        read(shared / "data" / "people" / f"{name}.jpg")[part],
+        read(shared / "data" / "alpha" / f"{name}.png")[part][..., 0],
+    )
+    sides = [cv2.resize(x, (213, 252), interpolation=cv2.INTER_LINEAR) for x in pair]
+    return sides[0], (sides[1] / np.float32(255)).astype(np.float32)
 
 
 def read(path: Path) -> Picture:
@@ -128,3 +141,22 @@ def test_a_person_who_has_only_an_edge_in_the_picture_is_kept(
     picture, truth = before(picture, truth, people[3], -120)
     alpha = at_full_size(bshm.matte(picture).alpha)
     assert np.abs(alpha - truth).mean() < TOGETHER
+
+
+def test_a_hand_alone_is_mostly_kept(
+    bshm: Bshm,
+    rooms: list[Picture],
+    hand: tuple[Picture, Alpha],
+    request: pytest.FixtureRequest,
+) -> None:
+    """A hand and forearm that reach in from below, nobody else: of the rooms' mean."""
+    kept, outside = [], []
+    for room, left in zip(rooms[::6], range(30, 400, 40), strict=False):
+        for picture, alpha in (hand, (hand[0][:, ::-1], hand[1][:, ::-1])):
+            scene, truth = before(room, nobody(), (picture, alpha), left)
+            found = at_full_size(bshm.matte(scene).alpha)
+            kept.append(found[truth > 0.99].mean())
+            outside.append(found[truth < 0.01].mean())
+    assert len(kept) == 20
+    assert np.mean(kept) > HAND_KEPT[request.node.callspec.params["bshm"]]
+    assert np.mean(outside) < SEATED

@@ -13,6 +13,7 @@ from tools.train import batches, crops, export, lite0, losses  # noqa: E402
 from tools.train.augment import degrade, light  # noqa: E402
 from tools.train.data import Frames, Person, blend, foreground_of  # noqa: E402
 from tools.train.fit import fit  # noqa: E402
+from tools.train.layers import enlarge  # noqa: E402
 from tools.train.losses import laplacian_loss, leaky_clip  # noqa: E402
 from tools.train.masks import boxes, damaged, fattened, hints, shifted  # noqa: E402
 from tools.train.mpn import MPN  # noqa: E402
@@ -178,6 +179,32 @@ def test_released_weights_give_the_same_masks_and_can_be_trained_on(tmp_path: Pa
                 assert (logits.sigmoid() - right).abs().max() < 1e-3
         with pytest.raises(ValueError, match="not a convolution of this network"):
             load_released(MRN(), path, prefix, lambda: None)
+
+
+def test_halfway_is_the_mean_of_the_weights(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    image, mask = torch.rand(2, 3, 32, 64), torch.rand(2, 1, 32, 64)
+    was, now = (export.ready(MPN().eval()) for _ in range(2))
+    shapes = {"image": image.shape, "hint": mask.shape}
+    export.to_onnx(export.CoarseMask(was), shapes, ["x"], tmp_path / "network.onnx")
+    weights = {name: value.clone() for name, value in now.named_parameters()}
+    export.halfway(now, tmp_path / "network.onnx", "mpn.")
+    for name, old in was.named_parameters():
+        mean = (old + weights[name]) / 2
+        assert torch.allclose(now.get_parameter(name), mean, atol=1e-3), name
+
+
+@pytest.mark.parametrize(("size", "part"), [((96, 128), 1), ((128, 192), 0.75), ((256, 160), 0.5)])
+def test_a_large_mask_is_changed_in_part(size: tuple[int, int], part: float) -> None:
+    torch.manual_seed(0)
+    qun, heads = QUN().eval(), []
+    torch.nn.init.normal_(qun.head.weight)
+    qun.head.register_forward_hook(lambda module, inputs, out: heads.append(out))
+    image, coarse = torch.rand(1, 3, *size), torch.rand(1, 1, *size).clamp(0.1, 0.9)
+    with torch.no_grad():
+        change = qun(image, coarse) - torch.logit(coarse)
+    assert torch.allclose(change, part * enlarge(heads[0], 2), atol=1e-4)
+    assert change.abs().max() > 0.1
 
 
 def test_what_the_teacher_has_not_seen_teaches_no_features() -> None:

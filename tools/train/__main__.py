@@ -145,7 +145,7 @@ def train_qun(data: Store, mpn: MPN, minutes: float, work: Path, start: Path | N
         two = model(b["image"], damaged(b["alpha"]))
         return {
             "mask": mask_loss(one, b["alpha"]) + 0.3 * mask_loss(two, b["alpha"]),
-            "gradient": 100 * gradient_loss(as_seen(one, b["full"]), b["full"]),
+            "gradient": 300 * gradient_loss(as_seen(one, b["full"]), b["full"]),
             "consistency": 0.2 * (one.sigmoid() - two.sigmoid()).abs().mean(),
             "identity": 0.1 * (one.sigmoid() - coarse).abs().mean(),
         }
@@ -215,7 +215,7 @@ def refinement_losses(mrn: MRN, b: dict[str, Tensor]) -> Losses:
     return {
         "alpha": (alpha - truth).abs().mean(),
         "laplacian": 0.5 * laplacian_loss(alpha, truth),
-        "gradient": 50 * gradient_loss(*halves),
+        "gradient": 150 * gradient_loss(*halves),
         "composition": composition_loss(alpha, truth, b["foreground"]),
         "foreground": 2 * foreground_loss(residual, b["image"], b["foreground"], truth),
     }

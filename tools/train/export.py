@@ -1,6 +1,7 @@
 """Writes the trained networks as ONNX and engines/manifest.toml.
 
     python -m tools.train.export --work .train
+    python -m tools.train.export --work .train --start engines   # once, after tools.train --start
 
 Every size is static, one file for each network and preset; the same weights
 serve all sizes, but for MRN's slim form in `fast`. BatchNorm is folded; weights
@@ -28,6 +29,7 @@ from .lite0 import Scaled
 from .mpn import MPN
 from .mrn import MRN
 from .qun import QUN
+from .released import convolutions
 
 OPSET = 17
 PRESETS = {"fast": (96, 128), "balanced": (128, 192), "quality": (160, 256), "tall": (256, 160)}
@@ -119,10 +121,27 @@ def halve(graph: onnx.GraphProto) -> None:
         graph.node.insert(0, cast)
 
 
-def networks(work: Path) -> dict[str, dict[str, nn.Module]]:
+@torch.no_grad()
+def halfway(model: nn.Module, path: Path, prefix: str) -> None:
+    """A model that is `ready`, half way back to the ONNX weights that it was trained on from.
+
+    The mean of both is steadier than either on pictures unlike those for training
+    (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
+    """
+    modules = dict(model.named_modules())
+    for name, weight, bias in convolutions(path):
+        module = modules[name.removeprefix(prefix)]
+        module.weight.lerp_(weight, 0.5)  # type: ignore[operator]
+        if bias is not None:
+            module.bias.lerp_(bias, 0.5)  # type: ignore[operator]
+
+
+def networks(work: Path, start: Path | None = None) -> dict[str, dict[str, nn.Module]]:
     """The three of each preset: one set of weights, but for the slim MRN of `fast`."""
     taught = averaged(Taught(), work / "mpn.pt")
     assert isinstance(taught, Taught)
+    if start is not None:
+        halfway(taught.mpn, start / "balanced/mpn.onnx", "mpn.")
     qun, mrn = averaged(QUN(), work / "qun.pt"), averaged(BothMrn(), work / "mrn.pt")
     assert isinstance(qun, QUN)
     assert isinstance(mrn, BothMrn)
@@ -163,9 +182,9 @@ def entry(
     )
 
 
-def export(work: Path, folder: Path, picture: Path) -> None:
+def export(work: Path, folder: Path, picture: Path, start: Path | None = None) -> None:
     entries = ['# Written by tools/train/export.py\ncolour = "RGB"\nrange = [0.0, 1.0]\n']
-    models = networks(work)
+    models = networks(work, start)
     for preset, (h, w) in PRESETS.items():
         for name, model in models[preset].items():
             shapes = signature(name, h, w)
@@ -206,8 +225,11 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(".train"))
     parser.add_argument("--out", type=Path, default=Path("engines"))
     parser.add_argument("--picture", type=Path, default=Path("bshm_live/assets/demo.mp4"))
+    parser.add_argument(
+        "--start", type=Path, help="the networks trained on from, as they were: MPN half way back"
+    )
     args = parser.parse_args()
-    export(args.work, args.out, args.picture)
+    export(args.work, args.out, args.picture, args.start)
 
 
 if __name__ == "__main__":
