@@ -1,7 +1,7 @@
 """Trains MPN, QUN and MRN in order; goes on where it was stopped.
 
     python -m tools.train --data ../shared/data            # on two CPU cores
-    python -m tools.train --data ../shared/data --device cuda --minutes 60 15 45
+    python -m tools.train --data ../shared/data --device cuda --minutes 60 15 45 10
     python -m tools.train --data ../shared/data --start engines --seed 1   # from released weights
 
 The time given to each network is its schedule: learning rate and picture size
@@ -12,6 +12,7 @@ frames lie in --work; an interrupted run continues from there.
 from __future__ import annotations
 
 import argparse
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,7 @@ BATCH = 32
 RATE, RATE_AGAIN = 2e-3, 1e-3  # of learning: anew, and from released weights
 KEPT_STAGES = 2  # of the encoder, where released weights are trained on
 ADAPTERS_FIRST = 0.04  # share of the time in which released weights do not yet follow the teacher
+EDGES, SLIM_EDGES = 150, 400  # weights of MRN's loss of gradients
 P_LARGE = 0.3  # batches of MRN at the size of `quality`
 P_WORSE = 0.15  # masks for MRN that QUN would not make
 P_OWN_BATCH, P_OWN = 0.4, 0.6  # batches, and hints in them, that are MPN's own
@@ -197,6 +199,20 @@ def train_mrn(
     return mrn
 
 
+def train_slim(data: Crops, mpn: MPN, qun: QUN, slim: MRN, minutes: float, work: Path) -> MRN:
+    """The slim form longer, by itself: it has the least to see edges with."""
+    model = copy.deepcopy(slim).requires_grad_(True)
+
+    def step(progress: float) -> Losses:
+        b = data.batch(BATCH // 2)
+        with torch.no_grad():
+            seen = data.seen_at(b, met_mask(b, mpn, qun, SMALL), SMALL[1])
+        return refinement_losses(model, seen, SLIM_EDGES)
+
+    slim = fit("slim", model, step, minutes * 60, RATE_AGAIN, work)  # type: ignore[assignment]
+    return slim
+
+
 def met_mask(b: dict[str, Tensor], mpn: MPN, qun: QUN, size: tuple[int, int]) -> Tensor:
     """The masks that MRN meets in use, at the start and later on, and a few worse ones."""
     low, alpha = (
@@ -208,14 +224,14 @@ def met_mask(b: dict[str, Tensor], mpn: MPN, qun: QUN, size: tuple[int, int]) ->
     return unified * (1 - worse) + damaged(alpha) * worse
 
 
-def refinement_losses(mrn: MRN, b: dict[str, Tensor]) -> Losses:
+def refinement_losses(mrn: MRN, b: dict[str, Tensor], edges: float = EDGES) -> Losses:
     raw, residual = mrn(b["image"], b["mask"])
     alpha, truth = leaky_clip(raw), b["alpha"]
     halves = F.avg_pool2d(alpha, 2), F.avg_pool2d(truth, 2)
     return {
         "alpha": (alpha - truth).abs().mean(),
         "laplacian": 0.5 * laplacian_loss(alpha, truth),
-        "gradient": 150 * gradient_loss(*halves),
+        "gradient": edges * gradient_loss(*halves),
         "composition": composition_loss(alpha, truth, b["foreground"]),
         "foreground": 2 * foreground_loss(residual, b["image"], b["foreground"], truth),
     }
@@ -226,7 +242,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path(".train"))
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--minutes", type=float, nargs=3, default=(60, 12, 35))
+    parser.add_argument("--minutes", type=float, nargs=4, default=(60, 12, 35, 10))
     parser.add_argument("--frames", type=int, default=26000, help="stills in the store")
     parser.add_argument("--crops", type=int, default=12000, help="crops for MRN")
     parser.add_argument("--seed", type=int, default=0)
@@ -243,7 +259,8 @@ def main() -> None:
     del low
     build_crops(photos, args.crops)
     crops = Crops(args.work, args.device)
-    train_mrn(crops, mpn, qun, args.minutes[2], args.work, args.start)
+    mrn = train_mrn(crops, mpn, qun, args.minutes[2], args.work, args.start)
+    train_slim(crops, mpn, qun, mrn.slim, args.minutes[3], args.work)
 
 
 if __name__ == "__main__":

@@ -143,13 +143,15 @@ def networks(work: Path, start: Path | None = None) -> dict[str, dict[str, nn.Mo
     if start is not None:
         halfway(taught.mpn, start / "balanced/mpn.onnx", "mpn.")
     qun, mrn = averaged(QUN(), work / "qun.pt"), averaged(BothMrn(), work / "mrn.pt")
+    slim = averaged(MRN(slim=True), work / "slim.pt")
     assert isinstance(qun, QUN)
     assert isinstance(mrn, BothMrn)
+    assert isinstance(slim, MRN)
     return {
         preset: {
             "mpn": CoarseMask(taught.mpn),
             "qun": UnifiedMask(qun),
-            "mrn": AlphaAndResidual(mrn.slim if preset == "fast" else mrn.full),
+            "mrn": AlphaAndResidual(slim if preset == "fast" else mrn.full),
         }
         for preset in PRESETS
     }

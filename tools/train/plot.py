@@ -14,7 +14,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-NETWORKS = ("mpn", "qun", "mrn")
+NETWORKS = ("mpn", "qun", "mrn", "slim")
 NOT_LOSSES = {"step", "spent", "lr"}
 
 
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(".train"))
     parser.add_argument("--out", type=Path, default=Path("engines/loss.png"))
     args = parser.parse_args()
-    figure, axes = plt.subplots(1, len(NETWORKS), figsize=(12, 3.2), constrained_layout=True)
+    figure, axes = plt.subplots(1, len(NETWORKS), figsize=(15, 3.2), constrained_layout=True)
     for axis, name in zip(axes, NETWORKS, strict=True):
         log = read_log(args.work / f"{name}.csv")
         minutes = [seconds / 60 for seconds in log["spent"]]
