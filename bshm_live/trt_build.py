@@ -156,8 +156,7 @@ class Parsed:
         self.close()
 
     def close(self) -> None:
-        self._config = self._parser = self._network = None
-        self._builder = None
+        self._config = self._parser = self._network = self._builder = None
 
     def _read(self, network: bytes) -> None:
         try:

@@ -152,9 +152,8 @@ class TensorRtEngine:
             finally:  # what is freed later finds no GPU current, or a log at work: see Parsed
                 self._device.clear()
                 self._host.clear()
-                self._stream = self._context = self._compiled = self._config = None
-                self._engine = None
-                self._runtime = None
+                self._stream = self._context = self._compiled = None
+                self._config = self._engine = self._runtime = None
 
     def _start(self) -> Any:
         try:

@@ -12,7 +12,6 @@ frames lie in --work; an interrupted run continues from there.
 from __future__ import annotations
 
 import argparse
-import copy
 from pathlib import Path
 
 import numpy as np
@@ -188,8 +187,7 @@ def train_mrn(
         sizes = {"slim": SMALL, "full": LARGE if torch.rand(()) < P_LARGE else MIDDLE}
         losses = {}
         for name, size in sizes.items():
-            with torch.no_grad():
-                seen = data.seen_at(b, met_mask(b, mpn, qun, size), size[1])
+            seen = met(data, b, mpn, qun, size)
             for key, value in refinement_losses(getattr(model, name), seen).items():
                 losses[f"{name}_{key}"] = value
         return losses
@@ -199,18 +197,22 @@ def train_mrn(
     return mrn
 
 
-def train_slim(data: Crops, mpn: MPN, qun: QUN, slim: MRN, minutes: float, work: Path) -> MRN:
+def train_slim(data: Crops, mpn: MPN, qun: QUN, slim: MRN, minutes: float, work: Path) -> None:
     """The slim form longer, by itself: it has the least to see edges with."""
-    model = copy.deepcopy(slim).requires_grad_(True)
 
     def step(progress: float) -> Losses:
-        b = data.batch(BATCH // 2)
-        with torch.no_grad():
-            seen = data.seen_at(b, met_mask(b, mpn, qun, SMALL), SMALL[1])
-        return refinement_losses(model, seen, SLIM_EDGES)
+        seen = met(data, data.batch(BATCH // 2), mpn, qun, SMALL)
+        return refinement_losses(slim, seen, SLIM_EDGES)
 
-    slim = fit("slim", model, step, minutes * 60, RATE_AGAIN, work)  # type: ignore[assignment]
-    return slim
+    fit("slim", slim.requires_grad_(True), step, minutes * 60, RATE_AGAIN, work)
+
+
+@torch.no_grad()
+def met(
+    data: Crops, b: dict[str, Tensor], mpn: MPN, qun: QUN, size: tuple[int, int]
+) -> dict[str, Tensor]:
+    """The crops of `b` as MRN meets them where the small frame is of that size."""
+    return data.seen_at(b, met_mask(b, mpn, qun, size), size[1])
 
 
 def met_mask(b: dict[str, Tensor], mpn: MPN, qun: QUN, size: tuple[int, int]) -> Tensor:

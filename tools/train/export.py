@@ -29,7 +29,7 @@ from .lite0 import Scaled
 from .mpn import MPN
 from .mrn import MRN
 from .qun import QUN
-from .released import convolutions
+from .released import matched
 
 OPSET = 17
 PRESETS = {"fast": (96, 128), "balanced": (128, 192), "quality": (160, 256), "tall": (256, 160)}
@@ -128,12 +128,10 @@ def halfway(model: nn.Module, path: Path, prefix: str) -> None:
     The mean of both is steadier than either on pictures unlike those for training
     (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
     """
-    modules = dict(model.named_modules())
-    for name, weight, bias in convolutions(path):
-        module = modules[name.removeprefix(prefix)]
-        module.weight.lerp_(weight, 0.5)  # type: ignore[operator]
-        if bias is not None:
-            module.bias.lerp_(bias, 0.5)  # type: ignore[operator]
+    for _, module, weight, bias in matched(model, path, prefix):
+        module.weight.lerp_(weight, 0.5)
+        if module.bias is not None and bias is not None:
+            module.bias.lerp_(bias, 0.5)
 
 
 def networks(work: Path, start: Path | None = None) -> dict[str, dict[str, nn.Module]]:

@@ -24,21 +24,31 @@ def load_released(model: nn.Module, path: Path, prefix: str, forward: Callable[[
     the file is another network's.
     """
     modules, norms = dict(model.named_modules()), []
-    for name, weight, bias in convolutions(path):
-        module = modules.get(name.removeprefix(prefix))
-        if not isinstance(module, nn.Conv2d | Scaled) or module.weight.shape != weight.shape:
-            raise ValueError(f"{path}: {name} is not a convolution of this network")
+    for name, module, weight, bias in matched(model, path, prefix):
         module.weight.data.copy_(weight)
         if isinstance(module, Scaled):
             module.scale.fill_(1)
         if module.bias is not None and bias is not None:
             module.bias.data.copy_(bias)
         elif bias is not None:
-            parent, _, at = name.removeprefix(prefix).rpartition(".")
+            parent, _, at = name.rpartition(".")
             norm = modules[f"{parent}.{int(at) + 1}"]
             assert isinstance(norm, nn.BatchNorm2d)
             norms.append((norm, bias))
     calibrate(model, norms, forward)
+
+
+def matched(
+    model: nn.Module, path: Path, prefix: str
+) -> Iterator[tuple[str, nn.Conv2d | Scaled, Tensor, Tensor | None]]:
+    """Name and module in `model` of each convolution in the file, with the file's values."""
+    modules = dict(model.named_modules())
+    for name, weight, bias in convolutions(path):
+        own = name.removeprefix(prefix)
+        module = modules.get(own)
+        if not isinstance(module, nn.Conv2d | Scaled) or module.weight.shape != weight.shape:
+            raise ValueError(f"{path}: {name} is not a convolution of this network")
+        yield own, module, weight, bias
 
 
 def convolutions(path: Path) -> Iterator[tuple[str, Tensor, Tensor | None]]:
