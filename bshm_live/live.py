@@ -11,10 +11,10 @@ from dataclasses import replace
 from types import FrameType
 
 from .background import Background, open_background, plain
-from .bshm import Bshm
 from .composite import LIGHT_WRAP
 from .guard import card
 from .manifest import load_manifest
+from .matting.bshm import Bshm
 from .parts import CpuParts, cpu_parts
 from .pipeline import Pipeline, quantiles, stage_table
 from .runtimes import Runtime, get_runtime, lacking, load_bshm, require

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .composite import Compositor
-from .temporal import Steadier
+from .matting.temporal import Steadier
 from .types import Matter, Size
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from .background import Background, cover
 from .composite import Compositor
 from .guard import Guard
-from .temporal import Steadier
+from .matting.temporal import Steadier
 from .types import (
     Composite,
     Frame,

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .matting.temporal import low_alpha
 from .pixels import REMAP_ROW, pairs, sample
-from .temporal import low_alpha
 from .types import Mask8, Matte, Picture, Size
 
 GLOW_BLUR = 7  # low pixels: how far the background's light reaches into its own blur

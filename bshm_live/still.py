@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .background import open_background, plain
-from .bshm import Bshm
 from .composite import SOLID, Compositor
 from .errors import BshmError, SettingsError, SinkError, SourceError
+from .matting.bshm import Bshm
+from .matting.tiles import refine_tiles
 from .settings import BackgroundSpec
 from .still_input import Names, decode, expand, read_bytes, read_still
-from .tiles import refine_tiles
 from .types import Alpha, Frame, Mask8, Matte, Picture, Size
 
 HINT_LONGEST = 256  # pixels: about the networks' low size

@@ -34,8 +34,8 @@ from bshm_live.gpu.kernels import (
     ratio,
 )
 from bshm_live.gpu.matter import halvings
-from bshm_live.preprocess import Preprocessor
-from bshm_live.temporal import firm, gated, low_alpha
+from bshm_live.matting.preprocess import Preprocessor
+from bshm_live.matting.temporal import firm, gated, low_alpha
 from bshm_live.types import Matte
 
 LOW, HIGH = (32, 64), (128, 256)  # (h, w)

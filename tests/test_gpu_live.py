@@ -20,7 +20,6 @@ from test_verify import goldens
 
 from bshm_live import doctor, engine_cache, guard, live
 from bshm_live.background import Fixed, plain
-from bshm_live.bshm import Bshm
 from bshm_live.cli import main
 from bshm_live.composite import LIGHT_WRAP, Compositor
 from bshm_live.errors import EngineError
@@ -28,6 +27,7 @@ from bshm_live.gpu import bench as gpu_bench
 from bshm_live.gpu import nvrtc, rates
 from bshm_live.gpu.compositor import GpuCompositor
 from bshm_live.manifest import NETWORKS
+from bshm_live.matting.bshm import Bshm
 from bshm_live.pipeline import Pipeline
 from bshm_live.settings import Settings, parse_background
 from bshm_live.types import Frame

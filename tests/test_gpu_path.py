@@ -10,17 +10,17 @@ from conftest import ArraySource, FakeEngine, ListSink, fake_networks, portrait
 from gpu_twin import HostCuda, host_engines, host_kernels
 
 from bshm_live.background import Background, Blur, Fixed, cover, plain
-from bshm_live.bshm import Bshm
 from bshm_live.composite import Compositor
 from bshm_live.errors import EngineError
 from bshm_live.gpu.compositor import GpuCompositor, in_layout
 from bshm_live.gpu.flight import InFlight
 from bshm_live.gpu.parts import GpuParts, gpu_parts
 from bshm_live.manifest import load_manifest
+from bshm_live.matting.bshm import Bshm
+from bshm_live.matting.temporal import Steadier
 from bshm_live.pipeline import Pipeline
 from bshm_live.runtimes.onnxruntime import OnnxRuntimeEngine
 from bshm_live.source import VideoFile, demo_clip
-from bshm_live.temporal import Steadier
 from bshm_live.types import Frame, Matte, Shot
 
 SIZE = (256, 128)

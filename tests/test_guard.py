@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 
 from bshm_live import sink, sink_vcam
 from bshm_live.background import Fixed, plain
-from bshm_live.bshm import Bshm
 from bshm_live.composite import Compositor
 from bshm_live.errors import EngineError, SourceError
 from bshm_live.guard import (
@@ -33,6 +32,7 @@ from bshm_live.guard import (
     card,
     check,
 )
+from bshm_live.matting.bshm import Bshm
 from bshm_live.pipeline import Pipeline
 from bshm_live.sink import VideoWriter, VirtualCamera, Window
 from bshm_live.types import Frame, Matte, Picture, Shot

@@ -18,10 +18,10 @@ from conftest import ListSink, fake_networks, portrait
 
 from bshm_live import live
 from bshm_live.background import Fixed, plain
-from bshm_live.bshm import Bshm
 from bshm_live.cli import main
 from bshm_live.errors import SourceError
 from bshm_live.live import LiveWatch
+from bshm_live.matting.bshm import Bshm
 from bshm_live.pipeline import Pipeline
 from bshm_live.source_live import LiveCamera
 from bshm_live.types import Frame, Shot

@@ -10,8 +10,8 @@ import pytest
 from conftest import ArraySource, FakeEngine, ListSink, fake_networks, portrait
 
 from bshm_live.background import Blur, Fixed, plain
-from bshm_live.bshm import Bshm
 from bshm_live.errors import EngineError
+from bshm_live.matting.bshm import Bshm
 from bshm_live.pipeline import KEPT, Pipeline, StageClock
 from bshm_live.types import Frame, Shot
 

@@ -11,9 +11,9 @@ import pytest
 from conftest import TOY, fake_networks, portrait
 
 from bshm_live import nvidia, runtimes
-from bshm_live.bshm import Bshm
 from bshm_live.errors import EngineError
 from bshm_live.manifest import load_manifest
+from bshm_live.matting.bshm import Bshm
 from bshm_live.nvidia import Gpu, Lack, find_gpu
 from bshm_live.runtimes import MODULES, available, cpu_runtime, get_runtime, load_bshm
 from bshm_live.runtimes.onnxruntime import OnnxRuntimeEngine, spinning

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from bshm_live.background import cover
-from bshm_live.bshm import Bshm
+from bshm_live.matting.bshm import Bshm
+from bshm_live.matting.temporal import Steadier
 from bshm_live.runtimes import get_runtime, load_bshm
-from bshm_live.temporal import Steadier
 from bshm_live.types import Alpha, Picture
 
 WIDTH, HEIGHT = 640, 360

@@ -15,8 +15,8 @@ import pytest
 from conftest import FakeEngine, Portrait, fake_networks, portrait
 
 from bshm_live import still_input
-from bshm_live.bshm import Bshm
 from bshm_live.errors import EngineError, SettingsError, SinkError, SourceError
+from bshm_live.matting.bshm import Bshm
 from bshm_live.settings import BackgroundSpec, parse_background
 from bshm_live.still import (
     Outcome,

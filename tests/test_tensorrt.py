@@ -18,10 +18,10 @@ from cuda_twin import AMPERE, BUILDS, WHY_NOT, Twin, gpu_here
 from onnx import TensorProto, helper
 
 from bshm_live import engine_cache, nvidia
-from bshm_live.bshm import Bshm
 from bshm_live.cli import main
 from bshm_live.errors import EngineError
 from bshm_live.manifest import NETWORKS, engines_folder, load_manifest
+from bshm_live.matting.bshm import Bshm
 from bshm_live.nvidia import Gpu
 from bshm_live.runtimes import BOUNDS, lacking
 from bshm_live.runtimes.onnxruntime import OnnxRuntimeEngine

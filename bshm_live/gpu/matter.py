@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import EngineError
 from ..guard import FAULT_TEXT, check
-from ..preprocess import colour_image, hint_tensor
+from ..matting.preprocess import colour_image, hint_tensor
 from ..types import Alpha, Matte, Picture, Shape
 from .cuda import Array, Buffer, Cuda, DeviceEngine, Memory
 from .kernels import FAULT_WORD, MOST_HALVED, STATE_WORDS, Check, Prepare, Turn, launch, ratio

@@ -13,9 +13,9 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..bshm import Bshm
 from ..errors import EngineError
 from ..manifest import NETWORKS, Manifest, check_file, load_manifest
+from ..matting.bshm import Bshm
 from ..nvidia import EXTRA, Gpu, find_gpu, tensorrt_lacks
 from ..types import Engine
 

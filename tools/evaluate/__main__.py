@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bshm_live.bshm import Bshm
 from bshm_live.errors import BshmError, SettingsError
+from bshm_live.matting.bshm import Bshm
 from bshm_live.runtimes import get_runtime, load_bshm
 from bshm_live.settings import PRESETS, RUNTIMES
 from bshm_live.types import Alpha

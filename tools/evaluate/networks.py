@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bshm_live.background import Fixed, plain
-from bshm_live.bshm import Bshm, Clock
 from bshm_live.composite import Compositor
+from bshm_live.matting.bshm import Bshm, Clock
 from bshm_live.pipeline import Pipeline, StageClock
 from bshm_live.runtimes.onnxruntime import spinning
 from bshm_live.types import Alpha, Frame, Matte, Picture, Size

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from conftest import FakeEngine, fake_networks, portrait, toy_mpn, toy_mrn, toy_qun
 
-from bshm_live.bshm import Bshm
 from bshm_live.errors import EngineError
-from bshm_live.preprocess import Preprocessor, hint_tensor
+from bshm_live.matting.bshm import Bshm
+from bshm_live.matting.preprocess import Preprocessor, hint_tensor
 from bshm_live.types import Matte
 
 LOW, HIGH = (32, 64), (128, 256)

@@ -7,8 +7,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from ..types import Alpha, Matte, Picture
 from .preprocess import resized
-from .types import Alpha, Matte, Picture
 
 # Where the matte itself moves, the new one counts alone; where it only
 # flickers, mostly the old one. A gate on the picture's motion is fooled by

@@ -9,12 +9,12 @@ from conftest import Arrays, FakeEngine, fake_networks, portrait
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bshm_live import tiles
-from bshm_live.bshm import Bshm
 from bshm_live.errors import EngineError
-from bshm_live.preprocess import resized
+from bshm_live.matting import tiles
+from bshm_live.matting.bshm import Bshm
+from bshm_live.matting.preprocess import resized
+from bshm_live.matting.tiles import CELL, plan, refine_tiles, shares, starts, unsure
 from bshm_live.still import cut_out, matte_still
-from bshm_live.tiles import CELL, plan, refine_tiles, shares, starts, unsure
 from bshm_live.types import Matte
 
 LOW = (16, 32)  # 64 by 128 pixels

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bshm_live.temporal import Steadier, gated
+from bshm_live.matting.temporal import Steadier, gated
 from bshm_live.types import Matte
 
 HEIGHT, WIDTH = 64, 96

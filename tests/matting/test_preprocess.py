@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bshm_live.preprocess import Preprocessor, averaged, colour_image, hint_tensor, planes, resized
+from bshm_live.matting.preprocess import (
+    Preprocessor,
+    averaged,
+    colour_image,
+    hint_tensor,
+    planes,
+    resized,
+)
 
 seeds = st.integers(0, 2**32 - 1)
 sides = st.integers(1, 40)

@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..guard import check
+from ..types import Alpha, Matte, Picture, Shape, Size
 from .bshm import Bshm, refine
-from .guard import check
 from .preprocess import colour_image, planes, resized
-from .types import Alpha, Matte, Picture, Shape, Size
 
 CELL = 4  # pixels of MRN's image for one of its mask
 LARGER = 1.3  # times the networks' size: below it the first matte holds what is there

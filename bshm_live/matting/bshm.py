@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import TracebackType
 
-from .guard import check
+from ..guard import check
+from ..types import Alpha, Engine, Matte, Picture, Tensor
 from .preprocess import Preprocessor, colour_image, hint_tensor
-from .types import Alpha, Engine, Matte, Picture, Tensor
 
 Clock = Callable[[str], None]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .types import Alpha, Picture, Shape, Tensor
+from ..types import Alpha, Picture, Shape, Tensor
 
 LEVELS = 255.0
 

@@ -1,0 +1,1 @@
+"""The mattes: the three networks, what they are fed, and what steadies them."""
