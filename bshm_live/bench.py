@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from .background import cover, open_background
+from .compositing.background import cover, open_background
 from .pipeline import Pipeline, quantiles, stage_table
 from .runtimes import Runtime, load_bshm
 from .settings import parse_background

@@ -9,8 +9,8 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from .background import Background, Fixed, open_background, studio
-from .composite import LIGHT_WRAP
+from .compositing.background import Background, Fixed, open_background, studio
+from .compositing.compositor import LIGHT_WRAP
 from .errors import SettingsError, SinkError
 from .file_loop import file_loop
 from .live import networks, run_live, say

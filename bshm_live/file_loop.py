@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from .background import Background
+from .compositing.background import Background
 from .errors import EngineError
 from .gpu.flight import InFlight
 from .gpu.parts import open_gpu

@@ -10,8 +10,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from types import FrameType
 
-from .background import Background, open_background, plain
-from .composite import LIGHT_WRAP
+from .compositing.background import Background, open_background, plain
+from .compositing.compositor import LIGHT_WRAP
 from .guard import card
 from .manifest import load_manifest
 from .matting.bshm import Bshm

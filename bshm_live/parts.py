@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .composite import Compositor
+from .compositing.compositor import Compositor
 from .matting.temporal import Steadier
 from .types import Matter, Size
 

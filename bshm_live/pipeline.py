@@ -10,8 +10,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from .background import Background, cover
-from .composite import Compositor
+from .compositing.background import Background, cover
+from .compositing.compositor import Compositor
 from .guard import Guard
 from .matting.temporal import Steadier
 from .types import (

@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .background import open_background, plain
-from .composite import SOLID, Compositor
+from .compositing.background import open_background, plain
+from .compositing.compositor import SOLID, Compositor
 from .errors import BshmError, SettingsError, SinkError, SourceError
 from .matting.bshm import Bshm
 from .matting.tiles import refine_tiles

@@ -10,7 +10,7 @@ import pytest
 from conftest import TOY, fake_networks
 from gpu_twin import HostCuda, host_engines, host_kernels
 
-from bshm_live.background import Fixed, plain
+from bshm_live.compositing.background import Fixed, plain
 from bshm_live.errors import EngineError
 from bshm_live.gpu import rates
 from bshm_live.gpu.bench import Report, figures, row, table

@@ -12,7 +12,7 @@ from test_gpu_live import Stand, apart, on_the_cpu
 
 from bshm_live import engine_cache
 from bshm_live.agree import agree_around
-from bshm_live.background import Fixed, cover, studio
+from bshm_live.compositing.background import Fixed, cover, studio
 from bshm_live.gpu.flight import InFlight
 from bshm_live.gpu.parts import GpuParts, open_gpu
 from bshm_live.parts import cpu_parts

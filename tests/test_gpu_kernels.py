@@ -12,7 +12,7 @@ import pytest
 from conftest import portrait
 from gpu_twin import HostCuda, host_kernels
 
-from bshm_live.composite import Compositor, near_mean, slope
+from bshm_live.compositing.compositor import Compositor, near_mean, slope
 from bshm_live.gpu.cuda import Buffer, Cuda, Memory
 from bshm_live.gpu.kernels import (
     FAULT_WORD,

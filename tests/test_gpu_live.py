@@ -19,9 +19,9 @@ from test_cli import write_clip
 from test_verify import goldens
 
 from bshm_live import doctor, engine_cache, guard, live
-from bshm_live.background import Fixed, plain
 from bshm_live.cli import main
-from bshm_live.composite import LIGHT_WRAP, Compositor
+from bshm_live.compositing.background import Fixed, plain
+from bshm_live.compositing.compositor import LIGHT_WRAP, Compositor
 from bshm_live.errors import EngineError
 from bshm_live.gpu import bench as gpu_bench
 from bshm_live.gpu import nvrtc, rates

@@ -9,8 +9,8 @@ import pytest
 from conftest import ArraySource, FakeEngine, ListSink, fake_networks, portrait
 from gpu_twin import HostCuda, host_engines, host_kernels
 
-from bshm_live.background import Background, Blur, Fixed, cover, plain
-from bshm_live.composite import Compositor
+from bshm_live.compositing.background import Background, Blur, Fixed, cover, plain
+from bshm_live.compositing.compositor import Compositor
 from bshm_live.errors import EngineError
 from bshm_live.gpu.compositor import GpuCompositor, in_layout
 from bshm_live.gpu.flight import InFlight

@@ -19,8 +19,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bshm_live import sink, sink_vcam
-from bshm_live.background import Fixed, plain
-from bshm_live.composite import Compositor
+from bshm_live.compositing.background import Fixed, plain
+from bshm_live.compositing.compositor import Compositor
 from bshm_live.errors import EngineError, SourceError
 from bshm_live.guard import (
     APPEARS,

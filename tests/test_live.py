@@ -17,8 +17,8 @@ import pytest
 from conftest import ListSink, fake_networks, portrait
 
 from bshm_live import live
-from bshm_live.background import Fixed, plain
 from bshm_live.cli import main
+from bshm_live.compositing.background import Fixed, plain
 from bshm_live.errors import SourceError
 from bshm_live.live import LiveWatch
 from bshm_live.matting.bshm import Bshm

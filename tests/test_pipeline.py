@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import ArraySource, FakeEngine, ListSink, fake_networks, portrait
 
-from bshm_live.background import Blur, Fixed, plain
+from bshm_live.compositing.background import Blur, Fixed, plain
 from bshm_live.errors import EngineError
 from bshm_live.matting.bshm import Bshm
 from bshm_live.pipeline import KEPT, Pipeline, StageClock

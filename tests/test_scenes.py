@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from bshm_live.background import cover
+from bshm_live.compositing.background import cover
 from bshm_live.matting.bshm import Bshm
 from bshm_live.matting.temporal import Steadier
 from bshm_live.runtimes import get_runtime, load_bshm

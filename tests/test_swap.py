@@ -17,9 +17,9 @@ import pytest
 from conftest import FakeEngine, fake_networks, portrait
 
 from bshm_live.agree import Trial, agree
-from bshm_live.background import Fixed, plain
 from bshm_live.builder import Builder
-from bshm_live.composite import Compositor
+from bshm_live.compositing.background import Fixed, plain
+from bshm_live.compositing.compositor import Compositor
 from bshm_live.errors import EngineError
 from bshm_live.guard import Guard
 from bshm_live.manifest import engines_folder, load_manifest

@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from bshm_live.background import Fixed, cover, studio
+from bshm_live.compositing.background import Fixed, cover, studio
 from bshm_live.matting.bshm import Bshm
 from bshm_live.pipeline import Pipeline
 from bshm_live.runtimes import get_runtime, load_bshm

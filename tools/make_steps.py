@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from bshm_live.background import Fixed, studio
+from bshm_live.compositing.background import Fixed, studio
 from bshm_live.pipeline import Pipeline
 from bshm_live.runtimes import get_runtime, load_bshm
 from bshm_live.source import VideoFile, demo_clip

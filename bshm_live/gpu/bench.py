@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..background import Background, open_background
 from ..bench import frames
+from ..compositing.background import Background, open_background
 from ..errors import EngineError
 from ..manifest import NETWORKS, load_manifest
 from ..pipeline import Pipeline

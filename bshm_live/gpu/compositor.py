@@ -7,7 +7,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from ..rim_light import GLOW_BLUR
+from ..compositing.light_wrap import GLOW_BLUR
 from ..types import Layers, Matte, Picture, Size
 from .cuda import Array, Buffer, Memory
 from .kernels import FORMATS, MAPS, Composite, Model, launch, ratio

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 
-from ..background import Background
+from ..compositing.background import Background
 from ..errors import EngineError
 from ..guard import FAULT_TEXT
 from ..pipeline import Pipeline

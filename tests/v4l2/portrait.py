@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from clip import GREEN, gray, is_background, ungray
 
-from bshm_live.background import cover
+from bshm_live.compositing.background import cover
 from bshm_live.types import Size
 
 CLIPS = Path(os.environ.get("GUEST_CLIPS", "."))

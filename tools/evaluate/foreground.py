@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bshm_live.background import cover
-from bshm_live.composite import Compositor, EdgeModel
+from bshm_live.compositing.background import cover
+from bshm_live.compositing.compositor import Compositor, EdgeModel
+from bshm_live.compositing.pixels import places, whole_rows
 from bshm_live.matting.bshm import Bshm
-from bshm_live.pixels import places, whole_rows
 from bshm_live.types import Mask8, Picture
 
 from .clips import in_unit, read_still

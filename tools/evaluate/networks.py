@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bshm_live.background import Fixed, plain
-from bshm_live.composite import Compositor
+from bshm_live.compositing.background import Fixed, plain
+from bshm_live.compositing.compositor import Compositor
 from bshm_live.matting.bshm import Bshm, Clock
 from bshm_live.pipeline import Pipeline, StageClock
 from bshm_live.runtimes.onnxruntime import spinning

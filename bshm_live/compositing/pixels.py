@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .types import Picture, Size
+from ..types import Picture, Size
 
 LEVELS = 255
 REMAP_ROW = 1 << 10  # cv2.remap takes no row longer than 32767

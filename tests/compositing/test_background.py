@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bshm_live.background import Blur, VideoLoop, cover, open_background, plain
+from bshm_live.compositing.background import Blur, VideoLoop, cover, open_background, plain
 from bshm_live.errors import SettingsError
 from bshm_live.settings import BackgroundSpec, parse_background
 from bshm_live.types import Frame, Matte

@@ -8,9 +8,9 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from .errors import SettingsError
-from .settings import BackgroundSpec
-from .types import Frame, Matte, Picture, Size
+from ..errors import SettingsError
+from ..settings import BackgroundSpec
+from ..types import Frame, Matte, Picture, Size
 
 BLUR_GRID = 4  # the blur is computed on a picture this much smaller
 BLUR_HEIGHT = 720  # the height for which a blur radius is given

@@ -9,7 +9,7 @@ from conftest import portrait
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bshm_live.composite import Compositor
+from bshm_live.compositing.compositor import Compositor
 from bshm_live.types import Matte
 
 seeds = st.integers(0, 2**32 - 1)

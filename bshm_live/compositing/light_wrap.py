@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .matting.temporal import low_alpha
+from ..matting.temporal import low_alpha
+from ..types import Mask8, Matte, Picture, Size
 from .pixels import REMAP_ROW, pairs, sample
-from .types import Mask8, Matte, Picture, Size
 
 GLOW_BLUR = 7  # low pixels: how far the background's light reaches into its own blur
 SHARE_BLUR = 3  # low pixels: how far the room around a place is looked for

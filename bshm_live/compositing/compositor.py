@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..types import Layers, Mask8, Matte, Picture, Size
+from .light_wrap import RimLight
 from .pixels import REMAP_ROW, clipped, pairs, places, sample, scatter, three, whole_rows
-from .rim_light import RimLight
-from .types import Layers, Mask8, Matte, Picture, Size
 
 SOLID = 255
 MODEL_BLUR = 3

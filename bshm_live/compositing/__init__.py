@@ -1,0 +1,1 @@
+"""What the person is put before, and how."""
