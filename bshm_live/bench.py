@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from .compositing.background import cover, open_background
 from .pipeline import Pipeline, quantiles, stage_table
-from .runtimes import Runtime, load_bshm
+from .runtimes.choice import Runtime, load_bshm
 from .settings import parse_background
 from .sink import Null
 from .source import VideoFile, demo_clip

@@ -15,7 +15,7 @@ from .errors import SettingsError, SinkError
 from .file_loop import file_loop
 from .live import networks, run_live, say
 from .pipeline import Pipeline
-from .runtimes import get_runtime
+from .runtimes.choice import get_runtime
 from .settings import TALL, BackgroundSpec, Settings, parse_background, parse_size
 from .sink import VideoWriter
 from .source import VideoFile, camera_device, demo_clip

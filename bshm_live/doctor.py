@@ -10,9 +10,9 @@ from pathlib import Path
 
 from .errors import BshmError, EngineError
 from .gpu.nvrtc import find_nvrtc
-from .manifest import load_manifest
-from .nvidia import TOOLKIT_FIX, Gpu, find_gpu, flavour, tensorrt_lacks, toolkit
-from .runtimes import MODULES, available, get_runtime, load_bshm, state
+from .runtimes.choice import MODULES, available, get_runtime, load_bshm, state
+from .runtimes.manifest import load_manifest
+from .runtimes.nvidia import TOOLKIT_FIX, Gpu, find_gpu, flavour, tensorrt_lacks, toolkit
 from .service import state as service_state
 from .setup_vcam import OBS, command_line
 from .setup_vcam import steps as setup_steps

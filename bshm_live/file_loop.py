@@ -11,7 +11,7 @@ from .gpu.parts import open_gpu
 from .live import say
 from .parts import cpu_parts
 from .pipeline import Pipeline
-from .runtimes import Runtime, load_bshm
+from .runtimes.choice import Runtime, load_bshm
 from .types import Size
 
 

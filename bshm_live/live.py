@@ -13,11 +13,11 @@ from types import FrameType
 from .compositing.background import Background, open_background, plain
 from .compositing.compositor import LIGHT_WRAP
 from .guard import card
-from .manifest import load_manifest
 from .matting.bshm import Bshm
 from .parts import CpuParts, cpu_parts
 from .pipeline import Pipeline, quantiles, stage_table
-from .runtimes import Runtime, get_runtime, lacking, load_bshm, require
+from .runtimes.choice import Runtime, get_runtime, lacking, load_bshm, require
+from .runtimes.manifest import load_manifest
 from .settings import Settings
 from .sink import VirtualCamera, open_sink
 from .source import VideoFile, demo_clip

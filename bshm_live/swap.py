@@ -20,7 +20,7 @@ from .builder import Builder
 from .errors import EngineError
 from .gpu.parts import open_gpu
 from .parts import CpuParts
-from .runtimes import get_runtime, load_bshm
+from .runtimes.choice import get_runtime, load_bshm
 from .source import VideoFile, demo_clip
 from .types import Layers, Matte, Matter, Parts, Picture, Shape
 

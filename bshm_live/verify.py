@@ -8,10 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import engine_cache
 from .errors import EngineError
-from .manifest import REINSTALL, Manifest, engines_folder, load_manifest
-from .runtimes import MODULES, Runtime, available, get_runtime, load_bshm, state, tensorrt_f32
+from .runtimes import cache as engine_cache
+from .runtimes.choice import (
+    MODULES,
+    Runtime,
+    available,
+    get_runtime,
+    load_bshm,
+    state,
+    tensorrt_f32,
+)
+from .runtimes.manifest import REINSTALL, Manifest, engines_folder, load_manifest
 from .types import Engine, Tensor
 
 

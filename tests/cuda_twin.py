@@ -22,7 +22,7 @@ import onnxruntime as ort
 import pytest
 from gpu_twin import HostCuda, Mark, host_kernels
 
-from bshm_live.nvidia import Gpu
+from bshm_live.runtimes.nvidia import Gpu
 
 BUILDS = find_spec("tensorrt_rtx") is not None and find_spec("tensorrt") is None
 WHY_NOT = "TensorRT for RTX, which builds without a GPU, is not what is installed"
@@ -248,7 +248,11 @@ class Twin:
 @contextmanager
 def gpu_here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Twin]:
     """TensorRT's builder is the real one, everything that needs a card its twin."""
-    from bshm_live import build, half, nvidia, runtimes, trt_build
+    from bshm_live import build
+    from bshm_live.runtimes import choice as runtimes
+    from bshm_live.runtimes import float16 as half
+    from bshm_live.runtimes import nvidia
+    from bshm_live.runtimes import tensorrt_build as trt_build
 
     device, package = Device(), types.ModuleType("pycuda")
     package.driver = driver(device)  # type: ignore[attr-defined]

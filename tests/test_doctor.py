@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bshm_live import doctor, nvidia
+from bshm_live import doctor
 from bshm_live.gpu import nvrtc
-from bshm_live.nvidia import Gpu
+from bshm_live.runtimes import nvidia
+from bshm_live.runtimes.nvidia import Gpu
 from bshm_live.system import Done, System
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="V4L2 is Linux's")

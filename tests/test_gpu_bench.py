@@ -16,8 +16,8 @@ from bshm_live.gpu import rates
 from bshm_live.gpu.bench import Report, figures, row, table
 from bshm_live.gpu.parts import GpuParts, gpu_parts
 from bshm_live.gpu.rates import Rates, floor_ms, link_rates, operations, probe
-from bshm_live.half import to_half
-from bshm_live.manifest import load_manifest
+from bshm_live.runtimes.float16 import to_half
+from bshm_live.runtimes.manifest import load_manifest
 from bshm_live.runtimes.onnxruntime import OnnxRuntimeEngine
 
 SIZE = (256, 128)

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 from bshm_live.gpu.bench import Report, Row
 from bshm_live.gpu.rates import Rates
-from bshm_live.nvidia import Lack
+from bshm_live.runtimes.nvidia import Lack
 from tools import gpu_check
 from tools.gpu_check import ON_GPU, rival, rvm_ms
 

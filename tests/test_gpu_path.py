@@ -15,10 +15,10 @@ from bshm_live.errors import EngineError
 from bshm_live.gpu.compositor import GpuCompositor, in_layout
 from bshm_live.gpu.flight import InFlight
 from bshm_live.gpu.parts import GpuParts, gpu_parts
-from bshm_live.manifest import load_manifest
 from bshm_live.matting.bshm import Bshm
 from bshm_live.matting.temporal import Steadier
 from bshm_live.pipeline import Pipeline
+from bshm_live.runtimes.manifest import load_manifest
 from bshm_live.runtimes.onnxruntime import OnnxRuntimeEngine
 from bshm_live.source import VideoFile, demo_clip
 from bshm_live.types import Frame, Matte, Shot

@@ -15,7 +15,7 @@ import pytest
 from bshm_live.compositing.background import cover
 from bshm_live.matting.bshm import Bshm
 from bshm_live.matting.temporal import Steadier
-from bshm_live.runtimes import get_runtime, load_bshm
+from bshm_live.runtimes.choice import get_runtime, load_bshm
 from bshm_live.types import Alpha, Picture
 
 WIDTH, HEIGHT = 640, 360

@@ -22,11 +22,11 @@ from bshm_live.compositing.background import Fixed, plain
 from bshm_live.compositing.compositor import Compositor
 from bshm_live.errors import EngineError
 from bshm_live.guard import Guard
-from bshm_live.manifest import engines_folder, load_manifest
 from bshm_live.matting.bshm import Bshm
 from bshm_live.matting.temporal import Steadier
 from bshm_live.parts import CpuParts, cpu_parts
 from bshm_live.pipeline import Pipeline
+from bshm_live.runtimes.manifest import engines_folder, load_manifest
 from bshm_live.runtimes.onnxruntime import OnnxRuntimeEngine
 from bshm_live.source import VideoFile, demo_clip
 from bshm_live.swap import Swap
@@ -422,7 +422,7 @@ def test_an_error_of_the_cpus_is_the_callers(start: Start) -> None:
 
 def test_the_committed_networks_agree_in_float16() -> None:
     """What TensorRT is given, computed by ONNX Runtime, is no reason for a refusal."""
-    from bshm_live.half import to_half
+    from bshm_live.runtimes.float16 import to_half
 
     if not (engines_folder() / "manifest.toml").is_file():
         pytest.skip("no trained networks in this checkout")

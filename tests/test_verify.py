@@ -10,8 +10,8 @@ from conftest import TOY
 
 from bshm_live import verify
 from bshm_live.errors import EngineError
-from bshm_live.manifest import engines_folder
-from bshm_live.runtimes import BOUNDS, MODULES, Runtime, available, get_runtime
+from bshm_live.runtimes.choice import BOUNDS, MODULES, Runtime, available, get_runtime
+from bshm_live.runtimes.manifest import engines_folder
 
 
 def goldens(folder: Path, shift: float) -> None:

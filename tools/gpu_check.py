@@ -25,8 +25,8 @@ import onnxruntime as ort
 from bshm_live.errors import BshmError, EngineError
 from bshm_live.gpu.bench import SIZES, Report, measured, table
 from bshm_live.gpu.nvrtc import SOURCE, find_nvrtc
-from bshm_live.nvidia import Gpu, find_gpu, tensorrt_lacks
-from bshm_live.runtimes import get_runtime
+from bshm_live.runtimes.choice import get_runtime
+from bshm_live.runtimes.nvidia import Gpu, find_gpu, tensorrt_lacks
 from bshm_live.settings import parse_background
 
 NO_GPU = EngineError.exit_code

@@ -14,7 +14,7 @@ import numpy as np
 from bshm_live.compositing.background import Fixed, cover, studio
 from bshm_live.matting.bshm import Bshm
 from bshm_live.pipeline import Pipeline
-from bshm_live.runtimes import get_runtime, load_bshm
+from bshm_live.runtimes.choice import get_runtime, load_bshm
 from bshm_live.settings import PRESETS
 from bshm_live.source import VideoFile
 from bshm_live.types import Picture

@@ -12,7 +12,7 @@ import numpy as np
 
 from bshm_live.compositing.background import Fixed, studio
 from bshm_live.pipeline import Pipeline
-from bshm_live.runtimes import get_runtime, load_bshm
+from bshm_live.runtimes.choice import get_runtime, load_bshm
 from bshm_live.source import VideoFile, demo_clip
 
 OUT = Path("bshm_live/assets/steps.jpg")

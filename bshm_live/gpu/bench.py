@@ -13,8 +13,8 @@ import numpy as np
 from ..bench import frames
 from ..compositing.background import Background, open_background
 from ..errors import EngineError
-from ..manifest import NETWORKS, load_manifest
 from ..pipeline import Pipeline
+from ..runtimes.manifest import NETWORKS, load_manifest
 from ..settings import BackgroundSpec
 from ..sink import Null
 from ..types import Frame, Shot, Size

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from .. import engine_cache
-from ..engine_cache import Key
 from ..errors import EngineError
+from ..runtimes import cache as engine_cache
+from ..runtimes.cache import Key
 
 SOURCE = Path(__file__).with_name("kernels.cu")
 # No contraction: a GPU rounds like the processor on which the tests run the kernels.

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import cast
 
-from ..runtimes import get_runtime, load_engines
+from ..runtimes.choice import get_runtime, load_engines
 from ..types import Size
 from .compositor import Format, GpuCompositor
 from .cuda import Cuda, DeviceEngine

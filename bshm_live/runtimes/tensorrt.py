@@ -13,13 +13,13 @@ import numpy as np
 import pycuda.driver as cuda
 from numpy.typing import NDArray
 
-from .. import engine_cache
-from ..cuda_graph import Graph
-from ..engine_cache import Key
 from ..errors import EngineError
-from ..nvidia import Gpu, find_gpu
-from ..trt_build import PRECISION, RTX, TITLE, Log, engine_of, keep, trt
 from ..types import Shape, Tensor
+from . import cache as engine_cache
+from .cache import Key
+from .cuda_graph import Graph
+from .nvidia import Gpu, find_gpu
+from .tensorrt_build import PRECISION, RTX, TITLE, Log, engine_of, keep, trt
 
 CACHED = "runtime"  # kind of file: what TensorRT for RTX compiled for this GPU
 REBUILD = "update the NVIDIA driver, or choose another runtime with --runtime"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bshm_live.errors import BshmError, SettingsError
 from bshm_live.matting.bshm import Bshm
-from bshm_live.runtimes import get_runtime, load_bshm
+from bshm_live.runtimes.choice import get_runtime, load_bshm
 from bshm_live.settings import PRESETS, RUNTIMES
 from bshm_live.types import Alpha
 

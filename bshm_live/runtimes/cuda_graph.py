@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 
-from .errors import EngineError
+from ..errors import EngineError
 from .nvidia import LIBRARY
 
 THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE: what other threads do meanwhile does not disturb

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-from . import engine_cache
-from .engine_cache import Key
-from .errors import EngineError
+from ..errors import EngineError
+from ..types import Shape
+from . import cache as engine_cache
+from .cache import Key
 from .manifest import REINSTALL
 from .nvidia import EXTRA, Gpu
-from .types import Shape
 
 try:
     import tensorrt as trt
@@ -215,7 +215,7 @@ def build(
 ) -> bytes:
     """A serialised ONNX network to a serialised engine. Raises EngineError."""
     if precision == "f16":
-        from .half import to_half
+        from .float16 import to_half
 
         network = to_half(network, name)
     with Parsed(network, name) as parsed:

@@ -16,7 +16,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
-from .errors import EngineError
+from ..errors import EngineError
 
 LARGEST = float(np.finfo(np.float16).max)
 SUFFIX = "_f16"

@@ -17,13 +17,14 @@ from conftest import PACKAGE, TOY, portrait
 from cuda_twin import AMPERE, BUILDS, WHY_NOT, Twin, gpu_here
 from onnx import TensorProto, helper
 
-from bshm_live import engine_cache, nvidia
 from bshm_live.cli import main
 from bshm_live.errors import EngineError
-from bshm_live.manifest import NETWORKS, engines_folder, load_manifest
 from bshm_live.matting.bshm import Bshm
-from bshm_live.nvidia import Gpu
-from bshm_live.runtimes import BOUNDS, lacking
+from bshm_live.runtimes import cache as engine_cache
+from bshm_live.runtimes import nvidia
+from bshm_live.runtimes.choice import BOUNDS, lacking
+from bshm_live.runtimes.manifest import NETWORKS, engines_folder, load_manifest
+from bshm_live.runtimes.nvidia import Gpu
 from bshm_live.runtimes.onnxruntime import OnnxRuntimeEngine
 
 rtx = pytest.mark.skipif(not BUILDS, reason=WHY_NOT)
@@ -46,7 +47,7 @@ def committed_presets() -> list[str]:
 @rtx
 @pytest.mark.parametrize("preset", committed_presets())
 def test_the_builder_takes_every_network(preset: str, capsys: pytest.CaptureFixture[str]) -> None:
-    from bshm_live.trt_build import engine_of
+    from bshm_live.runtimes.tensorrt_build import engine_of
 
     words = ["engines", "build", "--runtime", "tensorrt", "--preset", preset, "--progress"]
     assert main(words) == 0
@@ -78,7 +79,7 @@ def test_build_list_and_build_again(cache: Path, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize("precision", ["f16", "f32"])
 @pytest.mark.parametrize("gpu", [None, AMPERE, TURING], ids=["none", "ampere", "turing"])
 def test_every_precision_and_gpu(name: str, precision: str, gpu: Gpu | None) -> None:
-    from bshm_live.trt_build import engine_of
+    from bshm_live.runtimes.tensorrt_build import engine_of
 
     key, blob, stored = engine_of(TOY / "balanced" / f"{name}.onnx", gpu, precision)
     assert not stored
@@ -113,7 +114,7 @@ def network(*nodes: onnx.NodeProto, shape: tuple[int | str, ...] = (1, 1, 8, 8))
 def test_what_the_builder_cannot_take_is_one_line(
     tmp_path: Path, content: bytes, reason: str, precision: str
 ) -> None:
-    from bshm_live.trt_build import engine_of
+    from bshm_live.runtimes.tensorrt_build import engine_of
 
     path = tmp_path / "mpn.onnx"
     path.write_bytes(content)
@@ -126,7 +127,7 @@ def test_what_the_builder_cannot_take_is_one_line(
 
 REFUSED_AGAIN_AND_AGAIN = """
 import faulthandler, gc
-from bshm_live import trt_build
+from bshm_live.runtimes import tensorrt_build as trt_build
 from bshm_live.errors import EngineError
 
 def log(self, severity, message):
@@ -196,7 +197,7 @@ def test_a_write_that_fails_leaves_nothing(cache: Path, monkeypatch: pytest.Monk
 
 @rtx
 def test_a_damaged_engine_is_built_again() -> None:
-    from bshm_live.trt_build import engine_of
+    from bshm_live.runtimes.tensorrt_build import engine_of
 
     path = TOY / "balanced" / "qun.onnx"
     key, blob, _ = engine_of(path, None)
@@ -211,7 +212,7 @@ def test_a_damaged_engine_is_built_again() -> None:
 def test_a_cache_that_cannot_be_written_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bshm_live.trt_build import engine_of
+    from bshm_live.runtimes.tensorrt_build import engine_of
 
     (tmp_path / "file").touch()
     monkeypatch.setenv(engine_cache.FOLDER_VARIABLE, str(tmp_path / "file" / "folder"))

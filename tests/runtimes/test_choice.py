@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from conftest import TOY, fake_networks, portrait
 
-from bshm_live import nvidia, runtimes
 from bshm_live.errors import EngineError
-from bshm_live.manifest import load_manifest
 from bshm_live.matting.bshm import Bshm
-from bshm_live.nvidia import Gpu, Lack, find_gpu
-from bshm_live.runtimes import MODULES, available, cpu_runtime, get_runtime, load_bshm
+from bshm_live.runtimes import choice as runtimes
+from bshm_live.runtimes import nvidia
+from bshm_live.runtimes.choice import MODULES, available, cpu_runtime, get_runtime, load_bshm
+from bshm_live.runtimes.manifest import load_manifest
+from bshm_live.runtimes.nvidia import Gpu, Lack, find_gpu
 from bshm_live.runtimes.onnxruntime import OnnxRuntimeEngine, spinning
 
 BOUND = 1e-5  # float32 sums in another order
@@ -92,7 +93,7 @@ def test_another_network_under_the_right_name_is_refused(tmp_path: Path) -> None
 
 
 def test_a_missing_runtime_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bshm_live.runtimes.find_spec", lambda module: None)
+    monkeypatch.setattr("bshm_live.runtimes.choice.find_spec", lambda module: None)
     with pytest.raises(EngineError, match="pip install"):
         get_runtime("openvino")
 
@@ -109,7 +110,7 @@ def test_openvino_cannot_report_its_use() -> None:
 def test_a_signal_after_openvino_does_not_crash() -> None:
     pytest.importorskip("openvino")
     code = (
-        "import os, signal; from bshm_live.runtimes import get_runtime, load_bshm\n"
+        "import os, signal; from bshm_live.runtimes.choice import get_runtime, load_bshm\n"
         "bshm = load_bshm('fast', get_runtime('openvino'), 1)\n"
         "signal.signal(signal.SIGUSR1, lambda *_: None)\n"
         "os.kill(os.getpid(), signal.SIGUSR1)\n"

@@ -7,9 +7,9 @@ import onnxruntime
 import pytest
 from conftest import TOY, TOY_LOW, fake_networks, toy_mrn
 
-from bshm_live import manifest
 from bshm_live.errors import EngineError
-from bshm_live.manifest import check_file, engines_folder, load_manifest
+from bshm_live.runtimes import manifest
+from bshm_live.runtimes.manifest import check_file, engines_folder, load_manifest
 
 
 @pytest.fixture
@@ -100,7 +100,9 @@ def test_folder_of_a_wheel_comes_before_a_checkout(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("BSHM_ENGINES", raising=False)
-    monkeypatch.setattr(manifest, "__file__", str(tmp_path / "bshm_live" / "manifest.py"))
+    monkeypatch.setattr(
+        manifest, "__file__", str(tmp_path / "bshm_live" / "runtimes" / "manifest.py")
+    )
     packaged, beside = tmp_path / "bshm_live" / "engines", tmp_path / "engines"
     assert engines_folder() == packaged  # neither exists: the message names this one
     beside.mkdir()

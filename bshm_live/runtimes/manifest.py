@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import EngineError
-from .types import Shape
+from ..errors import EngineError
+from ..types import Shape
 
 MANIFEST = "manifest.toml"
 FOLDER_VARIABLE = "BSHM_ENGINES"
@@ -81,7 +81,7 @@ def engines_folder() -> Path:
     """The folder of the networks: BSHM_ENGINES, the package's own, or the checkout's."""
     if chosen := os.environ.get(FOLDER_VARIABLE):
         return Path(chosen).expanduser()
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     packaged, checkout = package / "engines", package.parent / "engines"
     return checkout if not packaged.is_dir() and checkout.is_dir() else packaged
 

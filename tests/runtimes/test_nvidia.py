@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from bshm_live import nvidia
-from bshm_live.cuda_graph import Graph
 from bshm_live.errors import EngineError
-from bshm_live.nvidia import Gpu, Lack, find_gpu
+from bshm_live.runtimes import nvidia
+from bshm_live.runtimes.cuda_graph import Graph
+from bshm_live.runtimes.nvidia import Gpu, Lack, find_gpu
 
 DRIVER = """
 #include <string.h>

@@ -1,0 +1,142 @@
+"""The choice of a runtime, and a preset's three engines made ready in it.
+
+Each runtime has a file of its own and is imported there alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+from ..errors import EngineError
+from ..matting.bshm import Bshm
+from ..types import Engine
+from .manifest import NETWORKS, Manifest, check_file, load_manifest
+from .nvidia import EXTRA, Gpu, find_gpu, tensorrt_lacks
+
+# Best first; `auto` takes the first that is there.
+MODULES = {"tensorrt": "tensorrt", "openvino": "openvino", "onnxruntime": "onnxruntime"}
+INSTALL = {
+    "tensorrt": EXTRA,
+    "openvino": "pip install 'bshm-live[openvino]'",
+    "onnxruntime": "pip install onnxruntime",
+}
+# The largest difference from float32 anywhere in a stage's result, by precision
+BOUNDS = {"f32": 1e-3, "f16": 2e-2}
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A runtime that is there: its name, what it runs on, how to load a network.
+
+    `bound` is how far its results may be from the goldens.
+    """
+
+    name: str
+    description: str
+    load: Callable[[Path, int], Engine]
+    bound: float = BOUNDS["f32"]
+
+
+def lacking(name: str) -> str | None:
+    """What a runtime lacks on this machine, with the line to type; None: it is there."""
+    if name == "tensorrt":
+        return "; ".join(str(lack) for lack in tensorrt_lacks()) or None
+    return None if find_spec(MODULES[name]) else f"not installed; {INSTALL[name]}"
+
+
+def require(name: str) -> None:
+    """Raises EngineError where the runtime of that name lacks something; `auto` never does."""
+    if name == "auto":
+        return
+    if name not in MODULES:
+        raise EngineError(f"--runtime {name}: unknown; choose from auto, {', '.join(MODULES)}")
+    if lack := lacking(name):
+        raise EngineError(f"--runtime {name}: {lack}")
+
+
+def available(names: tuple[str, ...] = tuple(MODULES)) -> list[str]:
+    return [name for name in names if lacking(name) is None]
+
+
+def get_runtime(name: str = "auto") -> Runtime:
+    """The runtime of that name, or for `auto` the best that is there. Raises EngineError."""
+    if name == "auto":
+        return _best()
+    require(name)
+    try:
+        module = import_module(f"{__package__}.{name}")
+    except ImportError as error:
+        reason = f"does not load ({error})"
+        raise EngineError(f"--runtime {name}: {reason}; {INSTALL[name]}") from error
+    bound = BOUNDS["f16" if name == "tensorrt" else "f32"]
+    return Runtime(name, module.version(), module.load, bound)
+
+
+def tensorrt_f32() -> Runtime:
+    """TensorRT with the networks as they are: what is wrong there is not precision's fault."""
+    half = get_runtime("tensorrt")
+    load = partial(import_module(f"{__package__}.tensorrt").load, precision="f32")
+    description = half.description.removesuffix("f16") + "f32"
+    return replace(half, description=description, load=load, bound=BOUNDS["f32"])
+
+
+def state(name: str) -> tuple[bool, str]:
+    """Whether a runtime works on this machine, and what it is or what it lacks."""
+    try:
+        return True, get_runtime(name).description
+    except EngineError as error:
+        return False, str(error).removeprefix("--runtime ")
+
+
+def cpu_runtime() -> Runtime:
+    """The best runtime that needs no GPU. Raises EngineError."""
+    there = available(("openvino", "onnxruntime"))
+    if not there:
+        raise EngineError(f"no runtime is installed; {INSTALL['onnxruntime']}")
+    return get_runtime(there[0])
+
+
+def _best() -> Runtime:
+    """TensorRT where it can run, else the CPU's best, which then says why."""
+    gpu = find_gpu()
+    if isinstance(gpu, Gpu):
+        try:
+            return get_runtime("tensorrt")
+        except EngineError as error:
+            reason = f"not on {gpu}: {str(error).removeprefix('--runtime ')}"
+    else:
+        reason = gpu.what
+    best = cpu_runtime()
+    return replace(best, description=f"{best.description} ({reason})")
+
+
+def load_bshm(
+    preset: str, runtime: Runtime, threads: int = 0, manifest: Manifest | None = None
+) -> Bshm:
+    """The three networks of a preset, their files checked against the manifest."""
+    return Bshm(*load_engines(preset, runtime, threads, manifest))
+
+
+def load_engines(
+    preset: str, runtime: Runtime, threads: int = 0, manifest: Manifest | None = None
+) -> list[Engine]:
+    """MPN, QUN and MRN of a preset; none stays open where one fails. Raises EngineError."""
+    networks = (manifest or load_manifest()).preset(preset)
+    engines = []
+    with ExitStack() as opened:
+        for name in NETWORKS:
+            network = networks[name]
+            check_file(network)
+            engine = runtime.load(network.path, threads)
+            opened.callback(engine.close)
+            if dict(engine.inputs) != dict(network.inputs):
+                raise EngineError(f"{network.path} is not the {name} of the manifest: reinstall")
+            engines.append(engine)
+        opened.pop_all()
+    return engines
