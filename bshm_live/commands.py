@@ -200,8 +200,8 @@ def doctor(args: argparse.Namespace) -> int:
 
 
 def setup(args: argparse.Namespace) -> int:
-    from .setup_vcam import OBS, apply, show, undo
-    from .system import System
+    from .setup import OBS, apply, show, undo
+    from .setup.system import System
 
     if sys.platform != "linux":
         say(OBS.get(sys.platform, "virtual cameras are for Linux, Windows and macOS"))
@@ -215,8 +215,8 @@ def setup(args: argparse.Namespace) -> int:
 
 
 def service(args: argparse.Namespace) -> int:
-    from .service import install, live_words, remove
-    from .system import System
+    from .setup.service import install, live_words, remove
+    from .setup.system import System
 
     if args.action == "install":
         args.live.on_demand = True

@@ -13,11 +13,11 @@ from .gpu.nvrtc import find_nvrtc
 from .runtimes.choice import MODULES, available, get_runtime, load_bshm, state
 from .runtimes.manifest import load_manifest
 from .runtimes.nvidia import TOOLKIT_FIX, Gpu, find_gpu, flavour, tensorrt_lacks, toolkit
-from .service import state as service_state
-from .setup_vcam import OBS, command_line
-from .setup_vcam import steps as setup_steps
+from .setup import OBS, command_line
+from .setup import steps as setup_steps
+from .setup.service import state as service_state
+from .setup.system import System
 from .sink_vcam import FIX, SYSFS
-from .system import System
 
 
 @dataclass(frozen=True)

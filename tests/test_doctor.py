@@ -12,7 +12,7 @@ from bshm_live import doctor
 from bshm_live.gpu import nvrtc
 from bshm_live.runtimes import nvidia
 from bshm_live.runtimes.nvidia import Gpu
-from bshm_live.system import Done, System
+from bshm_live.setup.system import Done, System
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="V4L2 is Linux's")
 

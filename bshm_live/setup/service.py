@@ -10,8 +10,8 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from .errors import SettingsError, SinkError
-from .settings import parse_background
+from ..errors import SettingsError, SinkError
+from ..settings import parse_background
 from .system import System, program
 
 UNIT = "bshm-live.service"

@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from .errors import BshmError, SettingsError, SinkError
+from ..errors import BshmError, SettingsError, SinkError
+from .install import installed, secure_boot
 from .modprobe import MODULE
-from .setup_install import installed, secure_boot
-from .setup_module import BOOT_FILE, OPTIONS_FILE, boot, group, loaded, options
-from .setup_step import HEADER, Step
+from .module import BOOT_FILE, OPTIONS_FILE, boot, group, loaded, options
+from .step import HEADER, Step
 from .system import System, program
 
 BACKUP = ".before-bshm-live"  # no .conf at its end, so neither modprobe nor systemd reads it

@@ -5,12 +5,12 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from ..errors import SettingsError
+from ..loopback import LABEL, loopbacks, node_label
 from . import modprobe
-from .errors import SettingsError
-from .loopback import LABEL, loopbacks, node_label
+from .install import installed, module_version
 from .modprobe import MODULE, Parameter
-from .setup_install import installed, module_version
-from .setup_step import HEADER, Step
+from .step import HEADER, Step
 from .system import System
 
 # The last value of an option wins, and files are read by name: this one must be the last.

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .errors import SettingsError
+from ..errors import SettingsError
 
 MODULE = "v4l2loopback"
 # Of two files with one name, the first folder's counts (modprobe.d(5)).

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bshm_live.errors import SettingsError
-from bshm_live.modprobe import (
+from bshm_live.setup.modprobe import (
     Camera,
     Parameter,
     addition,

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bshm_live import service
 from bshm_live.cli import build_parser, main, parse
 from bshm_live.errors import SettingsError, SinkError
-from bshm_live.service import (
+from bshm_live.setup import service
+from bshm_live.setup.service import (
     UNIT,
     install,
     live_words,
@@ -27,7 +27,7 @@ from bshm_live.service import (
     unit_path,
     unit_text,
 )
-from bshm_live.system import Done, System
+from bshm_live.setup.system import Done, System
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="systemd is Linux's")
 
