@@ -12,7 +12,7 @@ from .compositing.background import cover, open_background
 from .pipeline import Pipeline, quantiles, stage_table
 from .runtimes.choice import Runtime, load_bshm
 from .settings import parse_background
-from .sink import Null
+from .sinks import Null
 from .source import VideoFile, demo_clip
 from .types import Frame, Size
 

@@ -17,7 +17,7 @@ from .live import networks, run_live, say
 from .pipeline import Pipeline
 from .runtimes.choice import get_runtime
 from .settings import TALL, BackgroundSpec, Settings, parse_background, parse_size
-from .sink import VideoWriter
+from .sinks import VideoWriter
 from .source import VideoFile, camera_device, demo_clip
 from .types import Shot
 

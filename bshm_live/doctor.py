@@ -17,7 +17,7 @@ from .setup import OBS, command_line
 from .setup import steps as setup_steps
 from .setup.service import state as service_state
 from .setup.system import System
-from .sink_vcam import FIX, SYSFS
+from .sinks.virtual_camera import FIX, SYSFS
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from .pipeline import Pipeline, quantiles, stage_table
 from .runtimes.choice import Runtime, get_runtime, lacking, load_bshm, require
 from .runtimes.manifest import load_manifest
 from .settings import Settings
-from .sink import VirtualCamera, open_sink
+from .sinks import VirtualCamera, open_sink
 from .source import VideoFile, demo_clip
 from .source_live import AnyOf, LiveCamera, open_source
 from .swap import swap_in

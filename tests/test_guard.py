@@ -18,7 +18,7 @@ from conftest import ArraySource, FakeEngine, ListSink, portrait
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bshm_live import sink, sink_vcam
+from bshm_live import sinks as sink
 from bshm_live.compositing.background import Fixed, plain
 from bshm_live.compositing.compositor import Compositor
 from bshm_live.errors import EngineError, SourceError
@@ -34,7 +34,8 @@ from bshm_live.guard import (
 )
 from bshm_live.matting.bshm import Bshm
 from bshm_live.pipeline import Pipeline
-from bshm_live.sink import VideoWriter, VirtualCamera, Window
+from bshm_live.sinks import VideoWriter, VirtualCamera, Window
+from bshm_live.sinks import virtual_camera as sink_vcam
 from bshm_live.types import Frame, Matte, Picture, Shot
 
 LOW, HIGH = (16, 32), (64, 128)

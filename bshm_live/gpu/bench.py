@@ -16,7 +16,7 @@ from ..errors import EngineError
 from ..pipeline import Pipeline
 from ..runtimes.manifest import NETWORKS, load_manifest
 from ..settings import BackgroundSpec
-from ..sink import Null
+from ..sinks import Null
 from ..types import Frame, Shot, Size
 from .flight import InFlight
 from .parts import GpuParts, open_gpu

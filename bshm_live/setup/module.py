@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 
 from ..errors import SettingsError
-from ..loopback import LABEL, loopbacks, node_label
+from ..sinks.loopback import LABEL, loopbacks, node_label
 from . import modprobe
 from .install import installed, module_version
 from .modprobe import MODULE, Parameter

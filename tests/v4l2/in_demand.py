@@ -10,9 +10,9 @@ from pathlib import Path
 import kit
 import pytest
 
-from bshm_live import demand as demand_module
-from bshm_live.demand import Demand, is_held
-from bshm_live.sink_vcam import VirtualCamera
+from bshm_live.sinks import viewers as demand_module
+from bshm_live.sinks.viewers import Demand, is_held
+from bshm_live.sinks.virtual_camera import VirtualCamera
 
 WAKE_S = 0.3 * kit.BUSY
 READ = ("v4l2-ctl", "--stream-mmap=2", "--stream-count=1000", "-d")

@@ -18,7 +18,7 @@ import portrait
 import pytest
 import readers
 
-from bshm_live.demand import Demand
+from bshm_live.sinks.viewers import Demand
 from bshm_live.types import Size
 
 ENOUGH = float(os.environ.get("GUEST_ENOUGH") or 5)  # frames/s: this machine may be busy

@@ -18,8 +18,8 @@ import pytest
 import readers
 
 from bshm_live.errors import SinkError
-from bshm_live.sink_v4l2 import Loopback
-from bshm_live.sink_vcam import VirtualCamera
+from bshm_live.sinks.v4l2 import Loopback
+from bshm_live.sinks.virtual_camera import VirtualCamera
 
 SIZE = (640, 360)
 TESTSRC = [
@@ -130,7 +130,7 @@ def test_readers_see_what_was_sent(open_camera, tmp_path: Path, reader: str) -> 
 def test_a_camera_without_frames_goes_on_and_then_shows_the_background(
     open_camera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bshm_live.sink_vcam.STALE_S", 1.0)
+    monkeypatch.setattr("bshm_live.sinks.virtual_camera.STALE_S", 1.0)
     camera = open_camera()
     camera.send(kit.shot(100))
     time.sleep(0.1)

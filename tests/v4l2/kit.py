@@ -17,7 +17,7 @@ import clip
 import cv2
 import numpy as np
 
-from bshm_live.sink_v4l2 import Loopback
+from bshm_live.sinks.v4l2 import Loopback
 from bshm_live.types import Shot, Size
 
 # How many times as long as on a quiet machine something may take.

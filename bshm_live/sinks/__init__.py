@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import cv2
 
-from .errors import SinkError
-from .sink_vcam import VirtualCamera
-from .sink_video import SUFFIXES, Layer, VideoWriter
-from .types import Shot, Size
+from ..errors import SinkError
+from ..types import Shot, Size
+from .video_file import SUFFIXES, Layer, VideoWriter
+from .virtual_camera import VirtualCamera
 
 if TYPE_CHECKING:
-    from .types import Picture
+    from ..types import Picture
 
 __all__ = ["Layer", "Null", "VideoWriter", "VirtualCamera", "Window", "open_sink"]
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from .errors import SinkError
+from ..errors import SinkError
+from ..types import Size
 from .loopback import FIX, LIST, who_holds
-from .types import Size
 
 if TYPE_CHECKING:
-    from .types import Picture
+    from ..types import Picture
 
 FORMAT = "YU12"  # I420: what browsers ask for first
 DRIVER = "v4l2 loopback"

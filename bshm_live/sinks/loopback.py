@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from .errors import SinkError
+from ..errors import SinkError
 
 LABEL = "bshm-live"  # the card_label of FIX
 FIX = 'sudo modprobe v4l2loopback video_nr=10 card_label="bshm-live" exclusive_caps=1 max_buffers=2'

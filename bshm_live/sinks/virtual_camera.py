@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from .demand import Demand
-from .errors import SinkError
+from ..errors import SinkError
+from ..types import Shot, Size
 from .loopback import FIX, LABEL, OBS_LABEL, SYSFS, label_of, pick_loopback
+from .obs import ObsCamera
 from .pace import Pace
-from .sink_obs import ObsCamera
-from .sink_v4l2 import Busy, Loopback
-from .types import Shot, Size
+from .v4l2 import Busy, Loopback
+from .viewers import Demand
 
 if TYPE_CHECKING:
-    from .types import Picture
+    from ..types import Picture
 
 __all__ = ["FIX", "LABEL", "OBS_LABEL", "SYSFS", "VirtualCamera", "pick_loopback"]
 

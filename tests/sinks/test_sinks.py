@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
-from bshm_live import sink as sink_module
-from bshm_live import sink_video
+from bshm_live import sinks as sink_module
 from bshm_live.errors import SinkError
-from bshm_live.sink import Null, VideoWriter, Window, open_sink
+from bshm_live.sinks import Null, VideoWriter, Window, open_sink
+from bshm_live.sinks import video_file as sink_video
 from bshm_live.source import VideoFile
 from bshm_live.types import Shot
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .errors import SinkError
-from .types import Size
+from ..errors import SinkError
+from ..types import Size
 
 if TYPE_CHECKING:
-    from .types import Picture
+    from ..types import Picture
 
 
 class ObsCamera:

@@ -15,15 +15,15 @@ import cv2
 import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
-from .errors import SinkError
-from .sink_sound import Sound, open_sound
-from .types import Shot, Size
+from ..errors import SinkError
+from ..types import Shot, Size
+from .sound import Sound, open_sound
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.video.stream import VideoStream
 
-    from .types import Picture
+    from ..types import Picture
 
 Layer = Literal["composite", "alpha", "foreground"]
 SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")

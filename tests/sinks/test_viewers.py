@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bshm_live import demand as demand_module
-from bshm_live.demand import Demand, is_held
+from bshm_live.sinks import viewers as demand_module
+from bshm_live.sinks.viewers import Demand, is_held
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 OURS, OTHER = "/dev/video10", "/dev/video12"
