@@ -18,7 +18,7 @@ from .pipeline import Pipeline
 from .runtimes.choice import get_runtime
 from .settings import TALL, BackgroundSpec, Settings, parse_background, parse_size
 from .sinks import VideoWriter
-from .source import VideoFile, camera_device, demo_clip
+from .sources.webcam import VideoFile, camera_device, demo_clip
 from .types import Shot
 
 

@@ -20,8 +20,8 @@ from .runtimes.choice import Runtime, get_runtime, lacking, load_bshm, require
 from .runtimes.manifest import load_manifest
 from .settings import Settings
 from .sinks import VirtualCamera, open_sink
-from .source import VideoFile, demo_clip
-from .source_live import AnyOf, LiveCamera, open_source
+from .sources.live_camera import AnyOf, LiveCamera, open_source
+from .sources.webcam import VideoFile, demo_clip
 from .swap import swap_in
 from .types import Frame, Matter, Parts, Picture, Shot, Sink, Size
 

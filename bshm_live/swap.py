@@ -21,7 +21,7 @@ from .errors import EngineError
 from .gpu.parts import open_gpu
 from .parts import CpuParts
 from .runtimes.choice import get_runtime, load_bshm
-from .source import VideoFile, demo_clip
+from .sources.webcam import VideoFile, demo_clip
 from .types import Layers, Matte, Matter, Parts, Picture, Shape
 
 Clock = Callable[[str], None]

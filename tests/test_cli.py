@@ -18,7 +18,7 @@ from conftest import TOY, ArraySource, portrait
 
 from bshm_live import live
 from bshm_live.cli import main
-from bshm_live.source import demo_clip
+from bshm_live.sources.webcam import demo_clip
 
 pytestmark = pytest.mark.usefixtures("toy_engines")
 BG = ["--bg", "#00b140"]

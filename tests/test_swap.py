@@ -28,7 +28,7 @@ from bshm_live.parts import CpuParts, cpu_parts
 from bshm_live.pipeline import Pipeline
 from bshm_live.runtimes.manifest import engines_folder, load_manifest
 from bshm_live.runtimes.onnxruntime import OnnxRuntimeEngine
-from bshm_live.source import VideoFile, demo_clip
+from bshm_live.sources.webcam import VideoFile, demo_clip
 from bshm_live.swap import Swap
 from bshm_live.types import Frame, Layers, Matte
 

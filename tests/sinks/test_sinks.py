@@ -15,7 +15,7 @@ from bshm_live import sinks as sink_module
 from bshm_live.errors import SinkError
 from bshm_live.sinks import Null, VideoWriter, Window, open_sink
 from bshm_live.sinks import video_file as sink_video
-from bshm_live.source import VideoFile
+from bshm_live.sources.webcam import VideoFile
 from bshm_live.types import Shot
 
 SIZE = (128, 96)

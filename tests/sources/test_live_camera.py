@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bshm_live import source_live
 from bshm_live.errors import SourceError
-from bshm_live.source import VideoFile, demo_clip
-from bshm_live.source_live import AnyOf, LiveCamera, lasting_name, open_source
+from bshm_live.sources import live_camera as source_live
+from bshm_live.sources.live_camera import AnyOf, LiveCamera, lasting_name, open_source
+from bshm_live.sources.webcam import VideoFile, demo_clip
 from bshm_live.types import Frame, Size
 
 NAME = "/dev/video0"

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from .errors import SourceError
-from .source import VideoFile, Webcam, camera_device, device_name
-from .types import Frame, Size, Source, Wanted
+from ..errors import SourceError
+from ..types import Frame, Size, Source, Wanted
+from .webcam import VideoFile, Webcam, camera_device, device_name
 
 FIRST_PAUSE_S = 0.25  # before a lost camera is tried again; doubled after each try
 LONGEST_PAUSE_S = 4.0

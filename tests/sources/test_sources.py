@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
-from bshm_live import source as source_module
 from bshm_live.errors import SourceError
-from bshm_live.source import VideoFile, Webcam, camera_device, demo_clip
-from bshm_live.source_video import MOST_DROPPED, _Clock, declared_bytes
+from bshm_live.sources import webcam as source_module
+from bshm_live.sources.video_file import MOST_DROPPED, _Clock, declared_bytes
+from bshm_live.sources.webcam import VideoFile, Webcam, camera_device, demo_clip
 
 BITS = 8  # a frame's number is written as eight columns, black or white
 
@@ -286,7 +286,7 @@ class FakeTime:
 
 def test_pace_keeps_time_and_drops_what_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeTime()
-    monkeypatch.setattr("bshm_live.source_video.time", fake)
+    monkeypatch.setattr("bshm_live.sources.video_file.time", fake)
     clock = _Clock(fps=25)
     shown = []
     for index in range(100):
@@ -299,7 +299,7 @@ def test_pace_keeps_time_and_drops_what_is_late(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_slow_decoder_does_not_starve_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeTime()
-    monkeypatch.setattr("bshm_live.source_video.time", fake)
+    monkeypatch.setattr("bshm_live.sources.video_file.time", fake)
     clock = _Clock(fps=25)
     shown = []
     for index in range(100):

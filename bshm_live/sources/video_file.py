@@ -13,15 +13,15 @@ import cv2
 import numpy as np
 from av.stream import Disposition
 
-from .errors import SourceError
-from .types import Frame, Size
+from ..errors import SourceError
+from ..types import Frame, Size
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-    from .types import Picture
+    from ..types import Picture
 
 MOST_THREADS = 4  # the networks need the cores more than the decoder does
 MOST_DROPPED = 10  # frames in a row that pacing may drop: a slow decoder must not starve the loop

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from .errors import SourceError
-from .source_video import VideoFile
-from .types import Frame, Size
+from ..errors import SourceError
+from ..types import Frame, Size
+from .video_file import VideoFile
 
 if TYPE_CHECKING:
-    from .types import Picture
+    from ..types import Picture
 
 __all__ = ["VideoFile", "Webcam", "camera_device", "demo_clip", "device_name"]
 
@@ -293,7 +293,7 @@ def _fourcc_name(code: int) -> str:
 
 def demo_clip() -> Path:
     """The clip that comes with the package. Raises SourceError when it is not there."""
-    clip = Path(__file__).parent / "assets" / "demo.mp4"
+    clip = Path(__file__).parents[1] / "assets" / "demo.mp4"
     if not clip.is_file():
         raise SourceError(f"the demo clip {clip} is missing; install bshm-live again")
     return clip
