@@ -148,7 +148,7 @@ def demo(args: argparse.Namespace) -> int:
 
 def image(args: argparse.Namespace) -> int:
     """Pictures, folders and URLs to alpha, composite and foreground."""
-    from .still import Outcome, parse_box, run_image
+    from .stills.files import Outcome, parse_box, run_image
 
     def report(outcome: Outcome) -> None:
         say(f"bshm-live: {outcome}" if outcome.error else str(outcome))

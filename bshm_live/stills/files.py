@@ -18,14 +18,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .compositing.background import open_background, plain
-from .compositing.compositor import SOLID, Compositor
-from .errors import BshmError, SettingsError, SinkError, SourceError
-from .matting.bshm import Bshm
-from .matting.tiles import refine_tiles
-from .settings import BackgroundSpec
-from .still_input import Names, decode, expand, read_bytes, read_still
-from .types import Alpha, Frame, Mask8, Matte, Picture, Size
+from ..compositing.background import open_background, plain
+from ..compositing.compositor import SOLID, Compositor
+from ..errors import BshmError, SettingsError, SinkError, SourceError
+from ..matting.bshm import Bshm
+from ..matting.tiles import refine_tiles
+from ..settings import BackgroundSpec
+from ..types import Alpha, Frame, Mask8, Matte, Picture, Size
+from .read import Names, decode, expand, read_bytes, read_still
 
 HINT_LONGEST = 256  # pixels: about the networks' low size
 STROKE_GAIN = 4.0  # a stroke that covers a quarter of a hint's pixel counts in full

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from conftest import FakeEngine, Portrait, fake_networks, portrait
 
-from bshm_live import still_input
 from bshm_live.errors import EngineError, SettingsError, SinkError, SourceError
 from bshm_live.matting.bshm import Bshm
 from bshm_live.settings import BackgroundSpec, parse_background
-from bshm_live.still import (
+from bshm_live.stills import read as still_input
+from bshm_live.stills.files import (
     Outcome,
     box_hint,
     cut_out,
@@ -27,7 +27,7 @@ from bshm_live.still import (
     run_image,
     scribble_hint,
 )
-from bshm_live.still_input import read_still
+from bshm_live.stills.read import read_still
 
 
 @pytest.fixture

@@ -19,9 +19,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import BshmError, SourceError
-from .settings import PICTURES
-from .types import Picture, Size
+from ..errors import BshmError, SourceError
+from ..settings import PICTURES
+from ..types import Picture, Size
 
 LONGEST = 6000  # pixels on a picture's long side: keeps the whole run under 2 GiB
 FILE_MOST = LONGEST * LONGEST * 8  # bytes: the largest picture, RGBA, 16 bits, not compressed

@@ -1,0 +1,1 @@
+"""Pictures cut out one by one."""
