@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 
 from .compositing.background import cover, open_background
-from .pipeline import Pipeline, quantiles, stage_table
+from .loop.pipeline import Pipeline, quantiles, stage_table
 from .runtimes.choice import Runtime, load_bshm
 from .settings import parse_background
 from .sinks import Null

@@ -12,9 +12,9 @@ from pathlib import Path
 from .compositing.background import Background, Fixed, open_background, studio
 from .compositing.compositor import LIGHT_WRAP
 from .errors import SettingsError, SinkError
-from .file_loop import file_loop
 from .live import networks, run_live, say
-from .pipeline import Pipeline
+from .loop.assemble import file_loop
+from .loop.pipeline import Pipeline
 from .runtimes.choice import get_runtime
 from .settings import TALL, BackgroundSpec, Settings, parse_background, parse_size
 from .sinks import VideoWriter

@@ -10,12 +10,12 @@ import pytest
 from conftest import ArraySource, ListSink
 from test_gpu_live import Stand, apart, on_the_cpu
 
-from bshm_live.agree import agree_around
 from bshm_live.compositing.background import Fixed, cover, studio
-from bshm_live.gpu.flight import InFlight
 from bshm_live.gpu.parts import GpuParts, open_gpu
-from bshm_live.parts import cpu_parts
-from bshm_live.pipeline import Pipeline
+from bshm_live.loop.in_flight import InFlight
+from bshm_live.loop.parts import cpu_parts
+from bshm_live.loop.pipeline import Pipeline
+from bshm_live.loop.trial import agree_around
 from bshm_live.runtimes import cache as engine_cache
 from bshm_live.runtimes.choice import BOUNDS, get_runtime, lacking, load_bshm
 from bshm_live.sources.webcam import VideoFile, demo_clip

@@ -18,7 +18,7 @@ from cuda_twin import AMPERE, BUILDS, WHY_NOT, Twin, gpu_here
 from test_cli import write_clip
 from test_verify import goldens
 
-from bshm_live import doctor, guard, live
+from bshm_live import doctor, live
 from bshm_live.cli import main
 from bshm_live.compositing.background import Fixed, plain
 from bshm_live.compositing.compositor import LIGHT_WRAP, Compositor
@@ -26,8 +26,9 @@ from bshm_live.errors import EngineError
 from bshm_live.gpu import bench as gpu_bench
 from bshm_live.gpu import nvrtc, rates
 from bshm_live.gpu.compositor import GpuCompositor
+from bshm_live.loop import guard
+from bshm_live.loop.pipeline import Pipeline
 from bshm_live.matting.bshm import Bshm
-from bshm_live.pipeline import Pipeline
 from bshm_live.runtimes import cache as engine_cache
 from bshm_live.runtimes.manifest import NETWORKS
 from bshm_live.settings import Settings, parse_background

@@ -13,11 +13,11 @@ from bshm_live.compositing.background import Background, Blur, Fixed, cover, pla
 from bshm_live.compositing.compositor import Compositor
 from bshm_live.errors import EngineError
 from bshm_live.gpu.compositor import GpuCompositor, in_layout
-from bshm_live.gpu.flight import InFlight
 from bshm_live.gpu.parts import GpuParts, gpu_parts
+from bshm_live.loop.in_flight import InFlight
+from bshm_live.loop.pipeline import Pipeline
 from bshm_live.matting.bshm import Bshm
 from bshm_live.matting.temporal import Steadier
-from bshm_live.pipeline import Pipeline
 from bshm_live.runtimes.manifest import load_manifest
 from bshm_live.runtimes.onnxruntime import OnnxRuntimeEngine
 from bshm_live.sources.webcam import VideoFile, demo_clip

@@ -21,8 +21,8 @@ from bshm_live.cli import main
 from bshm_live.compositing.background import Fixed, plain
 from bshm_live.errors import SourceError
 from bshm_live.live import LiveWatch
+from bshm_live.loop.pipeline import Pipeline
 from bshm_live.matting.bshm import Bshm
-from bshm_live.pipeline import Pipeline
 from bshm_live.sources.live_camera import LiveCamera
 from bshm_live.types import Frame, Shot
 

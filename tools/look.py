@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 
 from bshm_live.compositing.background import Fixed, cover, studio
+from bshm_live.loop.pipeline import Pipeline
 from bshm_live.matting.bshm import Bshm
-from bshm_live.pipeline import Pipeline
 from bshm_live.runtimes.choice import get_runtime, load_bshm
 from bshm_live.settings import PRESETS
 from bshm_live.sources.webcam import VideoFile

@@ -13,12 +13,12 @@ import numpy as np
 from ..bench import frames
 from ..compositing.background import Background, open_background
 from ..errors import EngineError
-from ..pipeline import Pipeline
+from ..loop.in_flight import InFlight
+from ..loop.pipeline import Pipeline
 from ..runtimes.manifest import NETWORKS, load_manifest
 from ..settings import BackgroundSpec
 from ..sinks import Null
 from ..types import Frame, Shot, Size
-from .flight import InFlight
 from .parts import GpuParts, open_gpu
 from .rates import Rates, card_rate, floor_ms, link_rates, operations
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import TracebackType
 
-from ..guard import check
+from ..loop.guard import check
 from ..types import Alpha, Engine, Matte, Picture, Tensor
 from .preprocess import Preprocessor, colour_image, hint_tensor
 

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..guard import check
+from ..loop.guard import check
 from ..types import Alpha, Matte, Picture, Shape, Size
 from .bshm import Bshm, refine
 from .preprocess import colour_image, planes, resized

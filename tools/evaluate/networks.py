@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from bshm_live.compositing.background import Fixed, plain
 from bshm_live.compositing.compositor import Compositor
+from bshm_live.loop.pipeline import Pipeline, StageClock
 from bshm_live.matting.bshm import Bshm, Clock
-from bshm_live.pipeline import Pipeline, StageClock
 from bshm_live.runtimes.onnxruntime import spinning
 from bshm_live.types import Alpha, Frame, Matte, Picture, Size
 

@@ -16,20 +16,20 @@ import numpy as np
 import pytest
 from conftest import FakeEngine, fake_networks, portrait
 
-from bshm_live.agree import Trial, agree
-from bshm_live.builder import Builder
 from bshm_live.compositing.background import Fixed, plain
 from bshm_live.compositing.compositor import Compositor
 from bshm_live.errors import EngineError
-from bshm_live.guard import Guard
+from bshm_live.loop.gpu_start import Builder
+from bshm_live.loop.guard import Guard
+from bshm_live.loop.parts import CpuParts, cpu_parts
+from bshm_live.loop.pipeline import Pipeline
+from bshm_live.loop.switch import Swap
+from bshm_live.loop.trial import Trial, agree
 from bshm_live.matting.bshm import Bshm
 from bshm_live.matting.temporal import Steadier
-from bshm_live.parts import CpuParts, cpu_parts
-from bshm_live.pipeline import Pipeline
 from bshm_live.runtimes.manifest import engines_folder, load_manifest
 from bshm_live.runtimes.onnxruntime import OnnxRuntimeEngine
 from bshm_live.sources.webcam import VideoFile, demo_clip
-from bshm_live.swap import Swap
 from bshm_live.types import Frame, Layers, Matte
 
 SMALL, LARGE = (32, 64), (64, 128)  # low sizes of the CPU's preset and of the GPU's

@@ -10,11 +10,10 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from .compositing.background import Background, cover
-from .compositing.compositor import Compositor
-from .guard import Guard
-from .matting.temporal import Steadier
-from .types import (
+from ..compositing.background import Background, cover
+from ..compositing.compositor import Compositor
+from ..matting.temporal import Steadier
+from ..types import (
     Composite,
     Frame,
     Layers,
@@ -26,6 +25,7 @@ from .types import (
     Size,
     Steady,
 )
+from .guard import Guard
 
 # On a GPU the stages up to the matte are one: they are queued together and waited for once.
 STAGES = ("preprocess", "mpn", "qun", "mrn", "matte", "temporal", "background", "composite", "sink")

@@ -15,14 +15,14 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from .agree import Trial
-from .builder import Builder
-from .errors import EngineError
-from .gpu.parts import open_gpu
+from ..errors import EngineError
+from ..gpu.parts import open_gpu
+from ..runtimes.choice import get_runtime, load_bshm
+from ..sources.webcam import VideoFile, demo_clip
+from ..types import Layers, Matte, Matter, Parts, Picture, Shape
+from .gpu_start import Builder
 from .parts import CpuParts
-from .runtimes.choice import get_runtime, load_bshm
-from .sources.webcam import VideoFile, demo_clip
-from .types import Layers, Matte, Matter, Parts, Picture, Shape
+from .trial import Trial
 
 Clock = Callable[[str], None]
 Say = Callable[[str], None]

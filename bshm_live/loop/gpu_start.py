@@ -9,7 +9,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 
-from .errors import EngineError
+from ..errors import EngineError
 
 PATIENCE_S = 900.0  # TensorRT on a small GPU takes minutes
 END_S = 2.0  # what a closing program grants it

@@ -22,7 +22,7 @@ from bshm_live import sinks as sink
 from bshm_live.compositing.background import Fixed, plain
 from bshm_live.compositing.compositor import Compositor
 from bshm_live.errors import EngineError, SourceError
-from bshm_live.guard import (
+from bshm_live.loop.guard import (
     APPEARS,
     HELD,
     LATE_S,
@@ -32,8 +32,8 @@ from bshm_live.guard import (
     card,
     check,
 )
+from bshm_live.loop.pipeline import Pipeline
 from bshm_live.matting.bshm import Bshm
-from bshm_live.pipeline import Pipeline
 from bshm_live.sinks import VideoWriter, VirtualCamera, Window
 from bshm_live.sinks import virtual_camera as sink_vcam
 from bshm_live.types import Frame, Matte, Picture, Shot

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from .errors import EngineError
+from ..errors import EngineError
 
 if TYPE_CHECKING:
-    from .types import Alpha, Layers, Mask8, Matte, Picture, Size
+    from ..types import Alpha, Layers, Mask8, Matte, Picture, Size
 
 SLACK = 0.01  # rounding over the edge of a range
 # Browsers give a camera a second; whoever was stopped or swapped out comes back later than that.

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import EngineError
+from ..errors import EngineError
+from ..types import Alpha, Matte, Matter, Parts, Picture
 from .parts import CpuParts, cpu_parts
-from .types import Alpha, Matte, Matter, Parts, Picture
 
 TRIALS = 3  # frames on which both must agree
 LOOK_S = 0.2  # how often a trial that waits for frames looks whether the program closes

@@ -11,8 +11,8 @@ from conftest import ArraySource, FakeEngine, ListSink, fake_networks, portrait
 
 from bshm_live.compositing.background import Blur, Fixed, plain
 from bshm_live.errors import EngineError
+from bshm_live.loop.pipeline import KEPT, Pipeline, StageClock
 from bshm_live.matting.bshm import Bshm
-from bshm_live.pipeline import KEPT, Pipeline, StageClock
 from bshm_live.types import Frame, Shot
 
 SIZE = (256, 128)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from .compositing.background import Background
-from .errors import EngineError
-from .gpu.flight import InFlight
-from .gpu.parts import open_gpu
-from .live import say
+from ..compositing.background import Background
+from ..errors import EngineError
+from ..gpu.parts import open_gpu
+from ..live import say
+from ..runtimes.choice import Runtime, load_bshm
+from ..types import Size
+from .in_flight import InFlight
 from .parts import cpu_parts
 from .pipeline import Pipeline
-from .runtimes.choice import Runtime, load_bshm
-from .types import Size
 
 
 def file_loop(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .compositing.compositor import Compositor
-from .matting.temporal import Steadier
-from .types import Matter, Size
+from ..compositing.compositor import Compositor
+from ..matting.temporal import Steadier
+from ..types import Matter, Size
 
 
 @dataclass(frozen=True)

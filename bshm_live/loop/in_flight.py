@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 
 from ..compositing.background import Background
 from ..errors import EngineError
-from ..guard import FAULT_TEXT
-from ..pipeline import Pipeline
+from ..gpu.matter import DeviceMatte
+from ..gpu.parts import IN_FLIGHT, GpuParts
 from ..types import Frame, Shot, Size
-from .matter import DeviceMatte
-from .parts import IN_FLIGHT, GpuParts
+from .guard import FAULT_TEXT
+from .pipeline import Pipeline
 
 
 class InFlight(Pipeline):
