@@ -189,7 +189,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command. Returns the exit code."""
     args = parse(sys.argv[1:] if argv is None else argv)
-    from . import commands  # what the parser does not need is loaded when it is used
+    from .commands import video as commands
 
     try:
         code: int = getattr(commands, args.command)(args)

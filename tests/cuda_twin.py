@@ -248,7 +248,7 @@ class Twin:
 @contextmanager
 def gpu_here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Twin]:
     """TensorRT's builder is the real one, everything that needs a card its twin."""
-    from bshm_live import build
+    from bshm_live.commands import build
     from bshm_live.runtimes import choice as runtimes
     from bshm_live.runtimes import float16 as half
     from bshm_live.runtimes import nvidia

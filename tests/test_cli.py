@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from conftest import TOY, ArraySource, portrait
 
-from bshm_live import live
 from bshm_live.cli import main
+from bshm_live.commands import live
 from bshm_live.sources.webcam import demo_clip
 
 pytestmark = pytest.mark.usefixtures("toy_engines")

@@ -18,8 +18,9 @@ from cuda_twin import AMPERE, BUILDS, WHY_NOT, Twin, gpu_here
 from test_cli import write_clip
 from test_verify import goldens
 
-from bshm_live import doctor, live
 from bshm_live.cli import main
+from bshm_live.commands import live
+from bshm_live.commands import machine as doctor
 from bshm_live.compositing.background import Fixed, plain
 from bshm_live.compositing.compositor import LIGHT_WRAP, Compositor
 from bshm_live.errors import EngineError

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..bench import frames
+from ..commands.bench import frames
 from ..compositing.background import Background, open_background
 from ..errors import EngineError
 from ..loop.in_flight import InFlight

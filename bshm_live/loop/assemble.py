@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+from ..commands.live import say
 from ..compositing.background import Background
 from ..errors import EngineError
 from ..gpu.parts import open_gpu
-from ..live import say
 from ..runtimes.choice import Runtime, load_bshm
 from ..types import Size
 from .in_flight import InFlight

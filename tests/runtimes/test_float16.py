@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
+from bshm_live.commands.engines import load_goldens
 from bshm_live.errors import EngineError
 from bshm_live.runtimes.choice import BOUNDS
 from bshm_live.runtimes.float16 import to_half
 from bshm_live.runtimes.manifest import NETWORKS, engines_folder, load_manifest
-from bshm_live.verify import load_goldens
 
 MIDDLES = ("Relu", "Clip", "Add", "Concat", "Resize", "MaxPool", "Sigmoid", "GlobalAveragePool")
 SIDE = 8

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import EngineError
-from .runtimes import cache as engine_cache
-from .runtimes.choice import (
+from ..errors import EngineError
+from ..runtimes import cache as engine_cache
+from ..runtimes.choice import (
     MODULES,
     Runtime,
     available,
@@ -19,8 +19,8 @@ from .runtimes.choice import (
     state,
     tensorrt_f32,
 )
-from .runtimes.manifest import REINSTALL, Manifest, engines_folder, load_manifest
-from .types import Engine, Tensor
+from ..runtimes.manifest import REINSTALL, Manifest, engines_folder, load_manifest
+from ..types import Engine, Tensor
 
 
 def list_engines() -> int:

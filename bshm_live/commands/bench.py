@@ -8,13 +8,13 @@ import sys
 import time
 from collections.abc import Iterator
 
-from .compositing.background import cover, open_background
-from .loop.pipeline import Pipeline, quantiles, stage_table
-from .runtimes.choice import Runtime, load_bshm
-from .settings import parse_background
-from .sinks import Null
-from .sources.webcam import VideoFile, demo_clip
-from .types import Frame, Size
+from ..compositing.background import cover, open_background
+from ..loop.pipeline import Pipeline, quantiles, stage_table
+from ..runtimes.choice import Runtime, load_bshm
+from ..settings import parse_background
+from ..sinks import Null
+from ..sources.webcam import VideoFile, demo_clip
+from ..types import Frame, Size
 
 SIZE: Size = (1280, 720)
 WARM_UP = 10

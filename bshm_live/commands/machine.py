@@ -8,16 +8,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import BshmError, EngineError
-from .gpu.nvrtc import find_nvrtc
-from .runtimes.choice import MODULES, available, get_runtime, load_bshm, state
-from .runtimes.manifest import load_manifest
-from .runtimes.nvidia import TOOLKIT_FIX, Gpu, find_gpu, flavour, tensorrt_lacks, toolkit
-from .setup import OBS, command_line
-from .setup import steps as setup_steps
-from .setup.service import state as service_state
-from .setup.system import System
-from .sinks.virtual_camera import FIX, SYSFS
+from ..errors import BshmError, EngineError
+from ..gpu.nvrtc import find_nvrtc
+from ..runtimes.choice import MODULES, available, get_runtime, load_bshm, state
+from ..runtimes.manifest import load_manifest
+from ..runtimes.nvidia import TOOLKIT_FIX, Gpu, find_gpu, flavour, tensorrt_lacks, toolkit
+from ..setup import OBS, command_line
+from ..setup import steps as setup_steps
+from ..setup.service import state as service_state
+from ..setup.system import System
+from ..sinks.virtual_camera import FIX, SYSFS
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import TOY
 
-from bshm_live import verify
+from bshm_live.commands import engines as verify
 from bshm_live.errors import EngineError
 from bshm_live.runtimes.choice import BOUNDS, MODULES, Runtime, available, get_runtime
 from bshm_live.runtimes.manifest import engines_folder

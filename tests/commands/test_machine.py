@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bshm_live import doctor
+from bshm_live.commands import machine as doctor
 from bshm_live.gpu import nvrtc
 from bshm_live.runtimes import nvidia
 from bshm_live.runtimes.nvidia import Gpu

@@ -9,17 +9,17 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from .compositing.background import Background, Fixed, open_background, studio
-from .compositing.compositor import LIGHT_WRAP
-from .errors import SettingsError, SinkError
+from ..compositing.background import Background, Fixed, open_background, studio
+from ..compositing.compositor import LIGHT_WRAP
+from ..errors import SettingsError, SinkError
+from ..loop.assemble import file_loop
+from ..loop.pipeline import Pipeline
+from ..runtimes.choice import get_runtime
+from ..settings import TALL, BackgroundSpec, Settings, parse_background, parse_size
+from ..sinks import VideoWriter
+from ..sources.webcam import VideoFile, camera_device, demo_clip
+from ..types import Shot
 from .live import networks, run_live, say
-from .loop.assemble import file_loop
-from .loop.pipeline import Pipeline
-from .runtimes.choice import get_runtime
-from .settings import TALL, BackgroundSpec, Settings, parse_background, parse_size
-from .sinks import VideoWriter
-from .sources.webcam import VideoFile, camera_device, demo_clip
-from .types import Shot
 
 
 def live(args: argparse.Namespace) -> int:
@@ -148,7 +148,7 @@ def demo(args: argparse.Namespace) -> int:
 
 def image(args: argparse.Namespace) -> int:
     """Pictures, folders and URLs to alpha, composite and foreground."""
-    from .stills.files import Outcome, parse_box, run_image
+    from ..stills.files import Outcome, parse_box, run_image
 
     def report(outcome: Outcome) -> None:
         say(f"bshm-live: {outcome}" if outcome.error else str(outcome))
@@ -177,7 +177,7 @@ def bench(args: argparse.Namespace) -> int:
     runtime, preset = get_runtime(args.runtime), args.preset or "balanced"
     size = parse_size(args.size) if args.size else None
     if runtime.name == "tensorrt":
-        from .gpu.bench import SIZES, run_gpu_bench
+        from ..gpu.bench import SIZES, run_gpu_bench
 
         sizes, background = SIZES if size is None else (size,), parse_background(args.bg)
         title = runtime.description
@@ -188,20 +188,20 @@ def bench(args: argparse.Namespace) -> int:
 
 
 def devices(args: argparse.Namespace) -> int:
-    from .doctor import list_devices
+    from .machine import list_devices
 
     return list_devices()
 
 
 def doctor(args: argparse.Namespace) -> int:
-    from .doctor import run_doctor
+    from .machine import run_doctor
 
     return run_doctor()
 
 
 def setup(args: argparse.Namespace) -> int:
-    from .setup import OBS, apply, show, undo
-    from .setup.system import System
+    from ..setup import OBS, apply, show, undo
+    from ..setup.system import System
 
     if sys.platform != "linux":
         say(OBS.get(sys.platform, "virtual cameras are for Linux, Windows and macOS"))
@@ -215,8 +215,8 @@ def setup(args: argparse.Namespace) -> int:
 
 
 def service(args: argparse.Namespace) -> int:
-    from .setup.service import install, live_words, remove
-    from .setup.system import System
+    from ..setup.service import install, live_words, remove
+    from ..setup.system import System
 
     if args.action == "install":
         args.live.on_demand = True
@@ -228,7 +228,7 @@ def service(args: argparse.Namespace) -> int:
 
 
 def engines(args: argparse.Namespace) -> int:
-    from .verify import list_engines, verify_engines
+    from .engines import list_engines, verify_engines
 
     if args.action == "build":
         from .build import build_engines

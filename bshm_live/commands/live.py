@@ -10,20 +10,20 @@ from contextlib import ExitStack
 from dataclasses import replace
 from types import FrameType
 
-from .compositing.background import Background, open_background, plain
-from .compositing.compositor import LIGHT_WRAP
-from .loop.guard import card
-from .loop.parts import CpuParts, cpu_parts
-from .loop.pipeline import Pipeline, quantiles, stage_table
-from .loop.switch import swap_in
-from .matting.bshm import Bshm
-from .runtimes.choice import Runtime, get_runtime, lacking, load_bshm, require
-from .runtimes.manifest import load_manifest
-from .settings import Settings
-from .sinks import VirtualCamera, open_sink
-from .sources.live_camera import AnyOf, LiveCamera, open_source
-from .sources.webcam import VideoFile, demo_clip
-from .types import Frame, Matter, Parts, Picture, Shot, Sink, Size
+from ..compositing.background import Background, open_background, plain
+from ..compositing.compositor import LIGHT_WRAP
+from ..loop.guard import card
+from ..loop.parts import CpuParts, cpu_parts
+from ..loop.pipeline import Pipeline, quantiles, stage_table
+from ..loop.switch import swap_in
+from ..matting.bshm import Bshm
+from ..runtimes.choice import Runtime, get_runtime, lacking, load_bshm, require
+from ..runtimes.manifest import load_manifest
+from ..settings import Settings
+from ..sinks import VirtualCamera, open_sink
+from ..sources.live_camera import AnyOf, LiveCamera, open_source
+from ..sources.webcam import VideoFile, demo_clip
+from ..types import Frame, Matter, Parts, Picture, Shot, Sink, Size
 
 NETWORKS_SHARE = 0.75  # of a frame's time; the rest is for camera, composite and sinks
 TRIALS = 7

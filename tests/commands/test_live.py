@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 from conftest import ListSink, fake_networks, portrait
 
-from bshm_live import live
 from bshm_live.cli import main
+from bshm_live.commands import live
+from bshm_live.commands.live import LiveWatch
 from bshm_live.compositing.background import Fixed, plain
 from bshm_live.errors import SourceError
-from bshm_live.live import LiveWatch
 from bshm_live.loop.pipeline import Pipeline
 from bshm_live.matting.bshm import Bshm
 from bshm_live.sources.live_camera import LiveCamera

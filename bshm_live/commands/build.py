@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from .errors import EngineError
-from .runtimes.choice import get_runtime, lacking
-from .runtimes.manifest import Manifest, Network, check_file, load_manifest
-from .runtimes.nvidia import Gpu, builder_lacks, find_gpu
+from ..errors import EngineError
+from ..runtimes.choice import get_runtime, lacking
+from ..runtimes.manifest import Manifest, Network, check_file, load_manifest
+from ..runtimes.nvidia import Gpu, builder_lacks, find_gpu
 
 BUILT = ("tensorrt",)  # the others compile when they load, in well under a second
 
@@ -35,7 +35,7 @@ def _build_all(manifest: Manifest, networks: Sequence[Network], *, progress: boo
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from .runtimes.tensorrt_build import TITLE, engine_of, target
+    from ..runtimes.tensorrt_build import TITLE, engine_of, target
 
     found = find_gpu()
     gpu = found if isinstance(found, Gpu) else None
