@@ -6,6 +6,7 @@ Tests take what they need with `from conftest import ...`; fixtures need no impo
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -286,3 +287,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason="there is no NVIDIA GPU here"))
+
+
+def write_clip(path: Path, count: int = 12) -> Path:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 25, (256, 144))
+    for i in range(min(count, 12)):
+        writer.write(portrait(256, 144, centre=(80 + 8 * i, 72), seed=i).picture)
+    still = portrait(256, 144).picture
+    for _ in range(count - 12):
+        writer.write(still)
+    writer.release()
+    return path
+
+
+def goldens(folder: Path, shift: float) -> None:
+    """Toy goldens, all zero but for the shapes, next to a copy of the toy networks."""
+    shutil.copytree(TOY, folder)
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (1, 3, 128, 256)).astype(np.uint8)
+    low = image[:, :, ::4, ::4].copy()
+    small, large = (x.astype(np.float32) / 255 for x in (low, image))
+    coarse = toy_mpn({"image": small, "hint": np.zeros((1, 1, 32, 64))})["coarse"]
+    coarse = coarse.astype(np.float16)
+    unified = toy_qun({"image": small, "coarse": coarse})["unified"].astype(np.float16)
+    found = toy_mrn({"image": large, "unified": unified})
+    parts = {"image": image, "low": low, "coarse": coarse, "unified": unified, **found}
+    parts["alpha"] = parts["alpha"] + shift
+    np.savez(folder / "goldens.npz", **{f"balanced.{k}": v for k, v in parts.items()})

@@ -14,25 +14,14 @@ import av
 import cv2
 import numpy as np
 import pytest
-from conftest import TOY, ArraySource, portrait
+from conftest import TOY, ArraySource, portrait, write_clip
 
 from bshm_live.cli import main
 from bshm_live.commands import live
-from bshm_live.sources.webcam import demo_clip
+from bshm_live.sources.video_file import demo_clip
 
 pytestmark = pytest.mark.usefixtures("toy_engines")
 BG = ["--bg", "#00b140"]
-
-
-def write_clip(path: Path, count: int = 12) -> Path:
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 25, (256, 144))
-    for i in range(min(count, 12)):
-        writer.write(portrait(256, 144, centre=(80 + 8 * i, 72), seed=i).picture)
-    still = portrait(256, 144).picture
-    for _ in range(count - 12):
-        writer.write(still)
-    writer.release()
-    return path
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from bshm_live.loop.pipeline import Pipeline
 from bshm_live.matting.bshm import Bshm
 from bshm_live.runtimes.choice import get_runtime, load_bshm
 from bshm_live.settings import PRESETS
-from bshm_live.sources.webcam import VideoFile
+from bshm_live.sources.video_file import VideoFile
 from bshm_live.types import Picture
 
 CELL = (400, 300)  # width, height

@@ -13,7 +13,7 @@ import numpy as np
 from bshm_live.compositing.background import Fixed, studio
 from bshm_live.loop.pipeline import Pipeline
 from bshm_live.runtimes.choice import get_runtime, load_bshm
-from bshm_live.sources.webcam import VideoFile, demo_clip
+from bshm_live.sources.video_file import VideoFile, demo_clip
 
 OUT = Path("bshm_live/assets/steps.jpg")
 FRAME = 40  # of the clip: the hint from the frame before is settled

@@ -13,7 +13,7 @@ from ..loop.pipeline import Pipeline, quantiles, stage_table
 from ..runtimes.choice import Runtime, load_bshm
 from ..settings import parse_background
 from ..sinks import Null
-from ..sources.webcam import VideoFile, demo_clip
+from ..sources.video_file import VideoFile, demo_clip
 from ..types import Frame, Size
 
 SIZE: Size = (1280, 720)

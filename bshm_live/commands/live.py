@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import signal
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from types import FrameType
 
-from ..compositing.background import Background, open_background, plain
+from ..compositing.background import card, first_picture, open_background, plain
 from ..compositing.compositor import LIGHT_WRAP
-from ..loop.guard import card
+from ..console import say
 from ..loop.parts import CpuParts, cpu_parts
 from ..loop.pipeline import Pipeline, quantiles, stage_table
 from ..loop.switch import swap_in
@@ -20,10 +19,12 @@ from ..matting.bshm import Bshm
 from ..runtimes.choice import Runtime, get_runtime, lacking, load_bshm, require
 from ..runtimes.manifest import load_manifest
 from ..settings import Settings
-from ..sinks import VirtualCamera, open_sink
-from ..sources.live_camera import AnyOf, LiveCamera, open_source
-from ..sources.webcam import VideoFile, demo_clip
-from ..types import Frame, Matter, Parts, Picture, Shot, Sink, Size
+from ..sinks import open_sink
+from ..sinks.virtual_camera import VirtualCamera
+from ..sources import open_source
+from ..sources.live_camera import AnyOf, LiveCamera
+from ..sources.video_file import VideoFile, demo_clip
+from ..types import Matter, Parts, Picture, Shot, Sink, Size
 
 NETWORKS_SHARE = 0.75  # of a frame's time; the rest is for camera, composite and sinks
 TRIALS = 7
@@ -199,11 +200,6 @@ def milliseconds(bshm: Matter, size: Size) -> float:
     return sorted(times)[len(times) // 2]
 
 
-def first_picture(background: Background, size: Size) -> Picture:
-    """The background alone, before there is a frame."""
-    return background(Frame(plain((0, 0, 0), size), 0, 0.0), None)
-
-
 def open_sinks(
     settings: Settings, size: Size, fps: float, placeholder: Picture, parts: ExitStack
 ) -> list[Sink]:
@@ -245,7 +241,3 @@ def end_on_signal(watch: LiveWatch, source: LiveCamera | VideoFile, parts: ExitS
 
     for number in (signal.SIGINT, signal.SIGTERM):
         parts.callback(signal.signal, number, signal.signal(number, stop))
-
-
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -11,15 +11,16 @@ from pathlib import Path
 
 from ..compositing.background import Background, Fixed, open_background, studio
 from ..compositing.compositor import LIGHT_WRAP
+from ..console import say
 from ..errors import SettingsError, SinkError
 from ..loop.assemble import file_loop
 from ..loop.pipeline import Pipeline
 from ..runtimes.choice import get_runtime
-from ..settings import TALL, BackgroundSpec, Settings, parse_background, parse_size
-from ..sinks import VideoWriter
-from ..sources.webcam import VideoFile, camera_device, demo_clip
+from ..settings import TALL, BackgroundSpec, Settings, camera_device, parse_background, parse_size
+from ..sinks.video_file import VideoWriter
+from ..sources.video_file import VideoFile, demo_clip
 from ..types import Shot
-from .live import networks, run_live, say
+from .live import networks, run_live
 
 
 def live(args: argparse.Namespace) -> int:
@@ -148,7 +149,8 @@ def demo(args: argparse.Namespace) -> int:
 
 def image(args: argparse.Namespace) -> int:
     """Pictures, folders and URLs to alpha, composite and foreground."""
-    from ..stills.files import Outcome, parse_box, run_image
+    from ..stills.cut import parse_box
+    from ..stills.files import Outcome, run_image
 
     def report(outcome: Outcome) -> None:
         say(f"bshm-live: {outcome}" if outcome.error else str(outcome))

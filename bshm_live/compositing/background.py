@@ -165,3 +165,27 @@ def studio(size: Size) -> Picture:
     glow = np.exp(-1.6 * ((x - 0.35) ** 2 + (y + 0.25) ** 2))[..., None]
     dusk, lamp = np.array([92, 58, 46], np.float32), np.array([112, 168, 226], np.float32)
     return (dusk * (1 - glow) + lamp * glow).astype(np.uint8)
+
+
+CARD_TEXT = "Back in a moment"
+CARD_GROUND, CARD_INK = (52, 44, 40), (214, 208, 204)  # BGR
+CARD_SHARE = 0.5  # of the card's width
+
+
+def card(size: Size, text: str = CARD_TEXT) -> Picture:
+    """A plain picture (H, W, 3) with a short text in its middle."""
+    width, height = size
+    picture = np.full((height, width, 3), CARD_GROUND, np.uint8)
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    (wide, _), _ = cv2.getTextSize(text, font, 1.0, 1)
+    scale = CARD_SHARE * width / wide
+    thick = max(1, round(2 * scale))
+    (wide, high), _ = cv2.getTextSize(text, font, scale, thick)
+    corner = ((width - wide) // 2, (height + high) // 2)
+    cv2.putText(picture, text, corner, font, scale, CARD_INK, thick, cv2.LINE_AA)
+    return picture
+
+
+def first_picture(background: Background, size: Size) -> Picture:
+    """The background alone, before there is a frame."""
+    return background(Frame(plain((0, 0, 0), size), 0, 0.0), None)

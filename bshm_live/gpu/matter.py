@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import EngineError
-from ..loop.guard import FAULT_TEXT, check
+from ..matting.check import FAULT_TEXT, check
 from ..matting.preprocess import colour_image, hint_tensor
 from ..types import Alpha, Matte, Picture, Shape
 from .cuda import Array, Buffer, Cuda, DeviceEngine, Memory

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from ..commands.live import say
 from ..compositing.background import Background
+from ..console import say
 from ..errors import EngineError
 from ..gpu.parts import open_gpu
 from ..runtimes.choice import Runtime, load_bshm

@@ -10,15 +10,14 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from ..errors import EngineError
+from ..matting.check import NUMBER_TEXT, check
 
 if TYPE_CHECKING:
-    from ..types import Alpha, Layers, Mask8, Matte, Picture, Size
+    from ..types import Alpha, Layers, Mask8, Matte, Picture
 
-SLACK = 0.01  # rounding over the edge of a range
 # Browsers give a camera a second; whoever was stopped or swapped out comes back later than that.
 LATE_S = 1.0
 # Of the picture: above it no room is seen at all, and a person so near cannot be told from
@@ -40,15 +39,9 @@ OUTPUT_SLACK = 0.1  # of the picture: what fine edges may add to a matte's cover
 LATE_TEXT = (
     f"the networks took more than {LATE_S:g} s for a frame; try --preset fast or a smaller --size"
 )
-NUMBER_TEXT = "the networks gave a matte that is not a number: run engines verify"
-FAULT_TEXT = "the networks gave a matte that cannot be one: run engines verify"
 WHOLE_TEXT = "the matte takes the whole picture for a person; step back from the camera"
 JUMP_TEXT = "the matte jumped; it is shown again once it is steady"
 OUTPUT_TEXT = "the composite differs from its matte; run bshm-live engines verify"
-
-CARD_TEXT = "Back in a moment"
-CARD_GROUND, CARD_INK = (52, 44, 40), (214, 208, 204)  # BGR
-CARD_SHARE = 0.5  # of the card's width
 
 
 class Guard:
@@ -143,38 +136,3 @@ def jumps(alpha: Alpha, last: Alpha | None) -> bool:
     if last is None or last.shape != alpha.shape:
         return bool(alpha.mean() > MOST)
     return bool(np.maximum(alpha - last, 0).mean() > APPEARS)
-
-
-def check(matte: Matte) -> None:
-    """Raises EngineError unless shapes fit and every value is a number in its range.
-
-    What lies on a GPU was looked at there. The sum is enough to see a NaN or an
-    infinity anywhere: both survive it.
-    """
-    if (sound := matte.sound()) is not None:
-        if not sound:
-            raise EngineError(FAULT_TEXT)
-        return
-    low, high = matte.unified.shape, matte.alpha.shape
-    shapes = (matte.coarse.shape, matte.residual.shape, matte.guide.shape)
-    if len(low) != 2 or shapes != (low, (*low, 3), (*high, 3)) or high != (4 * low[0], 4 * low[1]):
-        raise EngineError("the networks gave a matte of a wrong size: run engines verify")
-    ranges = ((matte.alpha, 0), (matte.residual, -1), (matte.unified, 0), (matte.coarse, 0))
-    if not all(np.isfinite(part.sum()) for part, _ in ranges):
-        raise EngineError(NUMBER_TEXT)
-    if any(part.min() < least - SLACK or part.max() > 1 + SLACK for part, least in ranges):
-        raise EngineError("the networks gave a matte out of range: run engines verify")
-
-
-def card(size: Size, text: str = CARD_TEXT) -> Picture:
-    """A plain picture (H, W, 3) with a short text in its middle."""
-    width, height = size
-    picture = np.full((height, width, 3), CARD_GROUND, np.uint8)
-    font = cv2.FONT_HERSHEY_SIMPLEX
-    (wide, _), _ = cv2.getTextSize(text, font, 1.0, 1)
-    scale = CARD_SHARE * width / wide
-    thick = max(1, round(2 * scale))
-    (wide, high), _ = cv2.getTextSize(text, font, scale, thick)
-    corner = ((width - wide) // 2, (height + high) // 2)
-    cv2.putText(picture, text, corner, font, scale, CARD_INK, thick, cv2.LINE_AA)
-    return picture

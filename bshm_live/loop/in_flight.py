@@ -9,8 +9,8 @@ from ..compositing.background import Background
 from ..errors import EngineError
 from ..gpu.matter import DeviceMatte
 from ..gpu.parts import IN_FLIGHT, GpuParts
+from ..matting.check import FAULT_TEXT
 from ..types import Frame, Shot, Size
-from .guard import FAULT_TEXT
 from .pipeline import Pipeline
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from ..errors import EngineError
 from ..gpu.parts import open_gpu
 from ..runtimes.choice import get_runtime, load_bshm
-from ..sources.webcam import VideoFile, demo_clip
+from ..sources.video_file import VideoFile, demo_clip
 from ..types import Layers, Matte, Matter, Parts, Picture, Shape
 from .gpu_start import Builder
 from .parts import CpuParts

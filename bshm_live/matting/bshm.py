@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import TracebackType
 
-from ..loop.guard import check
 from ..types import Alpha, Engine, Matte, Picture, Tensor
+from .check import check
 from .preprocess import Preprocessor, colour_image, hint_tensor
 
 Clock = Callable[[str], None]

@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..loop.guard import check
 from ..types import Alpha, Matte, Picture, Shape, Size
 from .bshm import Bshm, refine
+from .check import check
 from .preprocess import colour_image, planes, resized
 
 CELL = 4  # pixels of MRN's image for one of its mask

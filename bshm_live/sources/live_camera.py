@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from ..errors import SourceError
 from ..types import Frame, Size, Source, Wanted
-from .webcam import VideoFile, Webcam, camera_device, device_name
 
 FIRST_PAUSE_S = 0.25  # before a lost camera is tried again; doubled after each try
 LONGEST_PAUSE_S = 4.0
 LOOK_S = 0.25  # how often we look whether its device is there, and whether to end
 ASK_S = 0.5  # how often we ask whether anybody watches
 IDLE_S = 3.0  # a camera that nobody watches is kept for so long: programs look twice
-BY_ID = Path("/dev/v4l/by-id")
 
 GiveUp = Callable[[], bool]
 Report = Callable[[str], None]
@@ -187,37 +182,3 @@ class AnyOf:
     def close(self) -> None:
         for part in self._parts:
             part.close()
-
-
-def lasting_name(name: str, links: Path = BY_ID) -> str:
-    """udev's name of a camera, which it keeps when it is plugged in again; else `name`."""
-    node = Path(name)
-    if not node.is_symlink():
-        for link in sorted(links.glob("*-video-index0")):
-            if link.resolve() == node.resolve():
-                return str(link)
-    return name
-
-
-def open_source(
-    text: str,
-    size: Size | None = None,
-    fps: float | None = None,
-    report: Report = lambda line: None,
-) -> LiveCamera | VideoFile:
-    """A camera number or /dev/videoN, for as long as it takes; or a video file at its own pace.
-
-    `size` and `fps` are wishes to a camera. Raises SourceError.
-    """
-    device = camera_device(text)
-    if device is None:
-        return VideoFile(Path(text).expanduser(), pace=True)
-    name = device_name(device)
-    if sys.platform != "linux":
-        return LiveCamera(lambda give_up: Webcam(device, size, fps, give_up=give_up), name, report)
-    lasting = lasting_name(name)
-
-    def open_camera(give_up: GiveUp) -> Webcam:
-        return Webcam(os.path.realpath(lasting), size, fps, give_up=give_up)
-
-    return LiveCamera(open_camera, name, report, present=lambda: os.path.exists(lasting))

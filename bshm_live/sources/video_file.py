@@ -314,3 +314,11 @@ def _vint(head: bytes, at: int) -> tuple[int | None, int]:
     mask = (1 << (7 * width)) - 1
     value = int.from_bytes(head[at : at + width], "big") & mask
     return (None if value == mask else value), at + width
+
+
+def demo_clip() -> Path:
+    """The clip that comes with the package. Raises SourceError when it is not there."""
+    clip = Path(__file__).parents[1] / "assets" / "demo.mp4"
+    if not clip.is_file():
+        raise SourceError(f"the demo clip {clip} is missing; install bshm-live again")
+    return clip

@@ -17,12 +17,10 @@ import numpy as np
 
 from ..errors import SourceError
 from ..types import Frame, Size
-from .video_file import VideoFile
 
 if TYPE_CHECKING:
     from ..types import Picture
 
-__all__ = ["VideoFile", "Webcam", "camera_device", "demo_clip", "device_name"]
 
 SIZE_WANTED: Size = (1280, 720)  # width, height asked of a camera when the user names none
 FPS_WANTED = 30.0  # frames per second, likewise
@@ -289,20 +287,3 @@ def _fourcc_name(code: int) -> str:
     text = code.to_bytes(4, "little", signed=code < 0).decode("ascii", "replace")
     # OpenCV answers with its own format, not the camera's, once it converts.
     return text if text.isprintable() and text.strip() else "format unknown"
-
-
-def demo_clip() -> Path:
-    """The clip that comes with the package. Raises SourceError when it is not there."""
-    clip = Path(__file__).parents[1] / "assets" / "demo.mp4"
-    if not clip.is_file():
-        raise SourceError(f"the demo clip {clip} is missing; install bshm-live again")
-    return clip
-
-
-def camera_device(text: str) -> str | int | None:
-    """The camera that a source's text names: a number or a path; None where it is a file."""
-    if text.isascii() and text.isdigit():
-        return int(text)
-    path = Path(text).expanduser()
-    is_node = text.startswith(("/dev/video", "/dev/v4l/")) or path.is_char_device()
-    return text if is_node else None

@@ -6,30 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TOY
+from conftest import goldens
 
 from bshm_live.commands import engines as verify
 from bshm_live.errors import EngineError
 from bshm_live.runtimes.choice import BOUNDS, MODULES, Runtime, available, get_runtime
 from bshm_live.runtimes.manifest import engines_folder
-
-
-def goldens(folder: Path, shift: float) -> None:
-    """Toy goldens, all zero but for the shapes, next to a copy of the toy networks."""
-    shutil.copytree(TOY, folder)
-    rng = np.random.default_rng(0)
-    image = rng.integers(0, 256, (1, 3, 128, 256)).astype(np.uint8)
-    low = image[:, :, ::4, ::4].copy()
-    from conftest import toy_mpn, toy_mrn, toy_qun
-
-    small, large = (x.astype(np.float32) / 255 for x in (low, image))
-    coarse = toy_mpn({"image": small, "hint": np.zeros((1, 1, 32, 64))})["coarse"]
-    coarse = coarse.astype(np.float16)
-    unified = toy_qun({"image": small, "coarse": coarse})["unified"].astype(np.float16)
-    found = toy_mrn({"image": large, "unified": unified})
-    parts = {"image": image, "low": low, "coarse": coarse, "unified": unified, **found}
-    parts["alpha"] = parts["alpha"] + shift
-    np.savez(folder / "goldens.npz", **{f"balanced.{k}": v for k, v in parts.items()})
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from bshm_live.loop.pipeline import Pipeline
 from bshm_live.loop.trial import agree_around
 from bshm_live.runtimes import cache as engine_cache
 from bshm_live.runtimes.choice import BOUNDS, get_runtime, lacking, load_bshm
-from bshm_live.sources.webcam import VideoFile, demo_clip
+from bshm_live.sources.video_file import VideoFile, demo_clip
 
 pytestmark = pytest.mark.gpu
 PRESET, SIZE, COUNT = "balanced", (1280, 720), 12

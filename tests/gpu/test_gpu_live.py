@@ -13,10 +13,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from conftest import ListSink, fake_networks, portrait
+from conftest import ListSink, fake_networks, goldens, portrait, write_clip
 from cuda_twin import AMPERE, BUILDS, WHY_NOT, Twin, gpu_here
-from test_cli import write_clip
-from test_verify import goldens
 
 from bshm_live.cli import main
 from bshm_live.commands import live

@@ -20,7 +20,7 @@ from bshm_live.matting.bshm import Bshm
 from bshm_live.matting.temporal import Steadier
 from bshm_live.runtimes.manifest import load_manifest
 from bshm_live.runtimes.onnxruntime import OnnxRuntimeEngine
-from bshm_live.sources.webcam import VideoFile, demo_clip
+from bshm_live.sources.video_file import VideoFile, demo_clip
 from bshm_live.types import Frame, Matte, Shot
 
 SIZE = (256, 128)

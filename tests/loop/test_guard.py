@@ -18,24 +18,18 @@ from conftest import ArraySource, FakeEngine, ListSink, portrait
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bshm_live import sinks as sink
-from bshm_live.compositing.background import Fixed, plain
+from bshm_live.compositing.background import Fixed, card, plain
 from bshm_live.compositing.compositor import Compositor
 from bshm_live.errors import EngineError, SourceError
-from bshm_live.loop.guard import (
-    APPEARS,
-    HELD,
-    LATE_S,
-    MOST,
-    WHOLE,
-    Guard,
-    card,
-    check,
-)
+from bshm_live.loop.guard import APPEARS, HELD, LATE_S, MOST, WHOLE, Guard
 from bshm_live.loop.pipeline import Pipeline
 from bshm_live.matting.bshm import Bshm
-from bshm_live.sinks import VideoWriter, VirtualCamera, Window
+from bshm_live.matting.check import check
 from bshm_live.sinks import virtual_camera as sink_vcam
+from bshm_live.sinks import window as sink
+from bshm_live.sinks.video_file import VideoWriter
+from bshm_live.sinks.virtual_camera import VirtualCamera
+from bshm_live.sinks.window import Window
 from bshm_live.types import Frame, Matte, Picture, Shot
 
 LOW, HIGH = (16, 32), (64, 128)

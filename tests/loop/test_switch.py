@@ -29,7 +29,7 @@ from bshm_live.matting.bshm import Bshm
 from bshm_live.matting.temporal import Steadier
 from bshm_live.runtimes.manifest import engines_folder, load_manifest
 from bshm_live.runtimes.onnxruntime import OnnxRuntimeEngine
-from bshm_live.sources.webcam import VideoFile, demo_clip
+from bshm_live.sources.video_file import VideoFile, demo_clip
 from bshm_live.types import Frame, Layers, Matte
 
 SMALL, LARGE = (32, 64), (64, 128)  # low sizes of the CPU's preset and of the GPU's

@@ -14,7 +14,7 @@ from bshm_live.matting import tiles
 from bshm_live.matting.bshm import Bshm
 from bshm_live.matting.preprocess import resized
 from bshm_live.matting.tiles import CELL, plan, refine_tiles, shares, starts, unsure
-from bshm_live.stills.files import cut_out, matte_still
+from bshm_live.stills.cut import cut_out, matte_still
 from bshm_live.types import Matte
 
 LOW = (16, 32)  # 64 by 128 pixels

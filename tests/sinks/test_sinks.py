@@ -11,11 +11,13 @@ import cv2
 import numpy as np
 import pytest
 
-from bshm_live import sinks as sink_module
 from bshm_live.errors import SinkError
-from bshm_live.sinks import Null, VideoWriter, Window, open_sink
+from bshm_live.sinks import Null, open_sink
 from bshm_live.sinks import video_file as sink_video
-from bshm_live.sources.webcam import VideoFile
+from bshm_live.sinks import window as sink_module
+from bshm_live.sinks.video_file import VideoWriter
+from bshm_live.sinks.window import Window
+from bshm_live.sources.video_file import VideoFile
 from bshm_live.types import Shot
 
 SIZE = (128, 96)
@@ -328,7 +330,7 @@ LIMITED = """
 import resource, signal, sys
 import numpy as np
 from bshm_live.errors import SinkError
-from bshm_live.sink import VideoWriter
+from bshm_live.sinks.video_file import VideoWriter
 from bshm_live.types import Shot
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))

@@ -17,13 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bshm_live.errors import SinkError
-from bshm_live.sinks import VirtualCamera, open_sink
+from bshm_live.sinks import open_sink
 from bshm_live.sinks import v4l2 as sink_v4l2
 from bshm_live.sinks import virtual_camera as sink_vcam
 from bshm_live.sinks.loopback import pick_loopback, who_holds
 from bshm_live.sinks.obs import ObsCamera
 from bshm_live.sinks.pace import HEADROOM, LEEWAY, Pace
 from bshm_live.sinks.v4l2 import Busy, Loopback
+from bshm_live.sinks.virtual_camera import VirtualCamera
 from bshm_live.types import Picture, Shot, Size
 
 SIZE = (128, 96)

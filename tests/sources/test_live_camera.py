@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from bshm_live.errors import SourceError
+from bshm_live.sources import lasting_name, open_source
 from bshm_live.sources import live_camera as source_live
-from bshm_live.sources.live_camera import AnyOf, LiveCamera, lasting_name, open_source
-from bshm_live.sources.webcam import VideoFile, demo_clip
+from bshm_live.sources.live_camera import AnyOf, LiveCamera
+from bshm_live.sources.video_file import VideoFile, demo_clip
 from bshm_live.types import Frame, Size
 
 NAME = "/dev/video0"

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from bshm_live.errors import SourceError
+from bshm_live.settings import camera_device
+from bshm_live.sources import video_file
 from bshm_live.sources import webcam as source_module
-from bshm_live.sources.video_file import MOST_DROPPED, _Clock, declared_bytes
-from bshm_live.sources.webcam import VideoFile, Webcam, camera_device, demo_clip
+from bshm_live.sources.video_file import MOST_DROPPED, VideoFile, _Clock, declared_bytes, demo_clip
+from bshm_live.sources.webcam import Webcam
 
 BITS = 8  # a frame's number is written as eight columns, black or white
 
@@ -527,6 +529,6 @@ def test_what_is_a_camera_and_what_a_file(text: str, device: str | int | None) -
 
 
 def test_demo_clip_missing_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(source_module, "__file__", str(tmp_path / "source.py"))
+    monkeypatch.setattr(video_file, "__file__", str(tmp_path / "sources" / "video_file.py"))
     with pytest.raises(SourceError, match="install bshm-live again"):
         demo_clip()

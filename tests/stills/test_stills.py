@@ -18,15 +18,8 @@ from bshm_live.errors import EngineError, SettingsError, SinkError, SourceError
 from bshm_live.matting.bshm import Bshm
 from bshm_live.settings import BackgroundSpec, parse_background
 from bshm_live.stills import read as still_input
-from bshm_live.stills.files import (
-    Outcome,
-    box_hint,
-    cut_out,
-    matte_still,
-    parse_box,
-    run_image,
-    scribble_hint,
-)
+from bshm_live.stills.cut import box_hint, cut_out, matte_still, parse_box, scribble_hint
+from bshm_live.stills.files import Outcome, run_image
 from bshm_live.stills.read import read_still
 
 

@@ -192,7 +192,7 @@ PRODUCER = """
 import sys, time
 sys.path[:0] = {paths!r}
 import kit
-from bshm_live.sink import open_sink
+from bshm_live.sinks import open_sink
 sink = open_sink("vcam", (640, 360), 30.0)
 one = kit.shot(100)
 while True:

@@ -1,0 +1,49 @@
+"""Where frames come from: a camera, for as long as it takes, or a video file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from ..settings import camera_device
+from ..types import Size
+from .live_camera import GiveUp, LiveCamera, Report
+from .video_file import VideoFile
+from .webcam import Webcam, device_name
+
+BY_ID = Path("/dev/v4l/by-id")
+
+
+def lasting_name(name: str, links: Path = BY_ID) -> str:
+    """udev's name of a camera, which it keeps when it is plugged in again; else `name`."""
+    node = Path(name)
+    if not node.is_symlink():
+        for link in sorted(links.glob("*-video-index0")):
+            if link.resolve() == node.resolve():
+                return str(link)
+    return name
+
+
+def open_source(
+    text: str,
+    size: Size | None = None,
+    fps: float | None = None,
+    report: Report = lambda line: None,
+) -> LiveCamera | VideoFile:
+    """A camera number or /dev/videoN, for as long as it takes; or a video file at its own pace.
+
+    `size` and `fps` are wishes to a camera. Raises SourceError.
+    """
+    device = camera_device(text)
+    if device is None:
+        return VideoFile(Path(text).expanduser(), pace=True)
+    name = device_name(device)
+    if sys.platform != "linux":
+        return LiveCamera(lambda give_up: Webcam(device, size, fps, give_up=give_up), name, report)
+    lasting = lasting_name(name)
+
+    def open_camera(give_up: GiveUp) -> Webcam:
+        return Webcam(os.path.realpath(lasting), size, fps, give_up=give_up)
+
+    return LiveCamera(open_camera, name, report, present=lambda: os.path.exists(lasting))
