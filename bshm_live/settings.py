@@ -113,12 +113,3 @@ def parse_colour(text: str) -> tuple[int, int, int]:
             "none, #rrggbb or a CSS colour name such as green"
         ) from None
     return rgb.blue, rgb.green, rgb.red
-
-
-def camera_device(text: str) -> str | int | None:
-    """The camera that a source's text names: a number or a path; None where it is a file."""
-    if text.isascii() and text.isdigit():
-        return int(text)
-    path = Path(text).expanduser()
-    is_node = text.startswith(("/dev/video", "/dev/v4l/")) or path.is_char_device()
-    return text if is_node else None

@@ -12,8 +12,8 @@ from conftest import PACKAGE
 # from its own room and from rows below its own, never from a neighbour or from above.
 ROWS = (
     {"types", "errors", "console", "files"},
-    {"matting", "sinks", "settings"},
-    {"runtimes", "compositing", "sources", "setup", "control", "config"},
+    {"matting", "sinks", "sources", "settings"},
+    {"runtimes", "compositing", "setup", "control", "config"},
     {"gpu", "stills"},
     {"loop"},
     {"api"},

@@ -13,10 +13,11 @@ from ..compositing.background import Background, Fixed, open_background, studio
 from ..compositing.compositor import LIGHT_WRAP
 from ..console import say
 from ..errors import SettingsError, SinkError
+from ..files import camera_device
 from ..loop.assemble import file_loop
 from ..loop.pipeline import Pipeline
 from ..runtimes.choice import get_runtime
-from ..settings import TALL, BackgroundSpec, Settings, camera_device, parse_background, parse_size
+from ..settings import TALL, BackgroundSpec, Settings, parse_background, parse_size
 from ..sinks.video_file import VideoWriter
 from ..sources.video_file import VideoFile, demo_clip
 from ..types import Shot

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from ..settings import camera_device
+from ..files import camera_device
 from ..types import Size
 from .live_camera import GiveUp, LiveCamera, Report
 from .video_file import VideoFile

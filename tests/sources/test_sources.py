@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from bshm_live.errors import SourceError
-from bshm_live.settings import camera_device
+from bshm_live.files import camera_device
 from bshm_live.sources import video_file
 from bshm_live.sources import webcam as source_module
 from bshm_live.sources.video_file import MOST_DROPPED, VideoFile, _Clock, declared_bytes, demo_clip
