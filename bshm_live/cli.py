@@ -1,167 +1,26 @@
-"""The command line: parse ▸ build the parts ▸ run ▸ one line and an exit code."""
+"""The command line: words ▸ settings ▸ a command ▸ one line and an exit code."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from . import __version__
+from .commands.parser import build_parser
+from .console import say, show_log
 from .errors import BshmError, SettingsError
-from .settings import PRESETS, RUNTIMES, TALL, TROUBLES
+from .settings import (
+    Live,
+    Look,
+    Networks,
+    check_live,
+    parse_background,
+    parse_size,
+)
+from .types import Size
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
-BG_HELP = "a picture, a video (loops), blur or blur:N, #rrggbb or a CSS colour name, none"
-WRAP_HELP = "the background's light on the person's rim"
-COMMANDS = (
-    "video",
-    "image",
-    "demo",
-    "bench",
-    "devices",
-    "doctor",
-    "setup",
-    "service",
-    "engines",
-    "live",
-)
-EPILOG = """commands:
-  bshm-live --bg BG                 the webcam with another background, into a virtual camera
-  bshm-live video IN -o OUT         a video file
-  bshm-live image -i IN -d DIR      pictures, folders, URLs
-  bshm-live demo                    the main job on the clip that comes with the package
-  bshm-live bench                   how fast this machine is, stage by stage
-  bshm-live devices                 cameras and virtual cameras
-  bshm-live doctor                  what is missing, and the line to type
-  bshm-live setup                   the virtual camera: what is missing; --apply does it
-  bshm-live service install|remove  the virtual camera at every login, on demand
-  bshm-live engines list|build|verify    the networks and the runtimes
-
-bshm-live COMMAND --help tells more."""
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """The whole command line; `live` is the command that needs no name."""
-    parser = argparse.ArgumentParser(
-        prog="bshm-live",
-        description="Another background behind a person in live video.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"bshm-live {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    _live(commands.add_parser("live", help="webcam to virtual camera (needs no name)"))
-    _video(commands.add_parser("video", help="a video file"))
-    _image(commands.add_parser("image", help="pictures, folders, URLs"))
-    demo = commands.add_parser("demo", help="the main job on the packaged clip")
-    demo.add_argument("-o", "--output", default="demo.mp4", help="default: demo.mp4")
-    demo.add_argument("--bg", help=BG_HELP + "; default: a drawn studio")
-    _engine_options(demo)
-    bench = commands.add_parser("bench", help="milliseconds per stage")
-    bench.add_argument("--json", action="store_true", help="last line of stdout is JSON")
-    bench.add_argument(
-        "--size", metavar="WxH", help="default: 1280x720; on a GPU also 1920x1080 and 3840x2160"
-    )
-    bench.add_argument("--frames", type=int, default=300)
-    bench.add_argument("--bg", default="#00b140", help=BG_HELP)
-    _engine_options(bench)
-    commands.add_parser("devices", help="cameras and virtual cameras")
-    commands.add_parser("doctor", help="what is missing, and the line to type")
-    _setup(commands.add_parser("setup", help="the virtual camera on this machine"))
-    _service(commands.add_parser("service", help="the virtual camera at every login"))
-    engines = commands.add_parser("engines", help="the networks and the runtimes")
-    _engines(engines)
-    return parser
-
-
-def _engines(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("list", "build", "verify"))
-    parser.add_argument("--runtime", choices=RUNTIMES, default="tensorrt", help="to build for")
-    parser.add_argument("--preset", choices=(*PRESETS, TALL), help="to build; default: all")
-    parser.add_argument("--progress", action="store_true", help="a bar, also where nobody watches")
-
-
-def _engine_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--runtime", choices=RUNTIMES, default="auto")
-    parser.add_argument(
-        "--preset",
-        choices=PRESETS,
-        help="default: balanced; live on a slow machine: fast; stills: quality",
-    )
-    parser.add_argument("--threads", type=int, default=0, help="0: as many as there are cores")
-
-
-def _live(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--bg", required=True, help=BG_HELP)
-    parser.add_argument(
-        "--source", default="0", help="camera number, /dev/videoN, a video file, demo; default: 0"
-    )
-    parser.add_argument(
-        "--sink",
-        action="append",
-        metavar="SINK",
-        help="vcam, vcam:/dev/videoN, a file, window, null; may be given several times",
-    )
-    parser.add_argument("--size", metavar="WxH", help="output size; default: the camera's")
-    parser.add_argument("--fps", type=float, help="frames/s to ask the camera for")
-    parser.add_argument("--preview", action="store_true", help="a window beside the other sinks")
-    parser.add_argument("--mirror", action="store_true", help="flip left and right")
-    parser.add_argument("--no-steady", action="store_true", help="no filter over time")
-    parser.add_argument("--light-wrap", action="store_true", help=WRAP_HELP)
-    parser.add_argument(
-        "--on-trouble",
-        choices=TROUBLES,
-        default="background",
-        help="what to show while there is no matte; default: the background alone",
-    )
-    parser.add_argument(
-        "--on-demand",
-        action="store_true",
-        help="the webcam is off while nobody reads the virtual camera (Linux)",
-    )
-    parser.add_argument("--stats", action="store_true", help="milliseconds per stage at the end")
-    parser.add_argument("--frames", type=int, help="stop after so many frames")
-    _engine_options(parser)
-
-
-def _video(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", metavar="IN")
-    parser.add_argument("-o", "--output", required=True, metavar="OUT")
-    parser.add_argument("--bg", default="none", help=BG_HELP + "; default: none")
-    parser.add_argument("--alpha", metavar="FILE", help=".mkv: lossless 8-bit grey (FFV1)")
-    parser.add_argument("--foreground", metavar="FILE", help="the person's own colours on black")
-    parser.add_argument("--no-steady", action="store_true", help="no filter over time")
-    parser.add_argument("--light-wrap", action="store_true", help=WRAP_HELP)
-    _engine_options(parser)
-
-
-def _image(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-i", "--input", nargs="+", required=True, metavar="IN")
-    parser.add_argument("-d", "--output_dir", "--output-dir", default="./results", metavar="DIR")
-    parser.add_argument("--bg", help=BG_HELP)
-    hint = parser.add_mutually_exclusive_group()
-    hint.add_argument("--box", metavar="x,y,w,h", help="where the person is, in pixels")
-    hint.add_argument("--scribble", metavar="PNG", help="white where the person is")
-    parser.add_argument("--stages", action="store_true", help="also MPN's and QUN's masks")
-    _engine_options(parser)
-
-
-def _setup(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Shows what the virtual camera needs; changes nothing by itself."
-    change = parser.add_mutually_exclusive_group()
-    change.add_argument("--apply", action="store_true", help="do it (with sudo)")
-    change.add_argument("--undo", action="store_true", help="take it back (with sudo)")
-
-
-def _service(parser: argparse.ArgumentParser) -> None:
-    parser.description = "A systemd service of your own, with the webcam off while nobody looks."
-    parser.add_argument("action", choices=("install", "remove"))
-    parser.add_argument(
-        "options",
-        nargs=argparse.REMAINDER,
-        metavar="OPTIONS",
-        help="for install: those of the main command, for example --bg office.jpg",
-    )
 
 
 def _service_live(args: argparse.Namespace) -> None:
@@ -169,6 +28,7 @@ def _service_live(args: argparse.Namespace) -> None:
     words = [word for place, word in enumerate(args.options) if place or word != "--"]
     if args.action == "install":
         args.live = build_parser().parse_args(["live", *words])
+        args.live.on_demand = True
         args.live_defaults = build_parser().parse_args(["live", "--bg", ""])
     elif words:
         build_parser().error(f"service remove takes no options: {' '.join(words)}")
@@ -178,7 +38,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """argv without the program's name; without a command it means `live`."""
     words = list(argv)
     plain = {"-h", "--help", "--version"}
-    if words and words[0] not in plain and words[0] not in COMMANDS:
+    if words and words[0] not in plain and words[0] not in RUN:
         words.insert(0, "live")
     args = build_parser().parse_args(words or ["--help"])
     if args.command == "service":
@@ -186,16 +46,152 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return args
 
 
+# --- words ▸ settings -------------------------------------------------------------------------
+
+
+def networks_of(args: argparse.Namespace) -> Networks:
+    steady = not getattr(args, "no_steady", False)
+    return Networks(args.runtime, args.preset, args.threads, steady)
+
+
+def look_of(args: argparse.Namespace) -> Look:
+    mirror = getattr(args, "mirror", False)
+    return Look(parse_background(args.bg), mirror, args.light_wrap)
+
+
+def live_of(args: argparse.Namespace) -> Live:
+    sinks = [*(args.sink or ["vcam"]), *(["window"] if args.preview else [])]
+    return check_live(
+        Live(
+            source=args.source,
+            sinks=tuple(sinks),
+            size=_size_of(args),
+            fps=args.fps,
+            on_trouble=args.on_trouble,
+            on_demand=args.on_demand,
+            stats=args.stats,
+            frames=args.frames,
+        )
+    )
+
+
+def _size_of(args: argparse.Namespace) -> Size | None:
+    return parse_size(args.size) if args.size else None
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None
+
+
+# --- settings ▸ a command ---------------------------------------------------------------------
+# What a command needs is imported when it runs: --help answers at once.
+
+
+def live(args: argparse.Namespace) -> int:
+    from .commands.live import run_live
+
+    run_live(look_of(args), networks_of(args), live_of(args))
+    return 0
+
+
+def video(args: argparse.Namespace) -> int:
+    from .commands.video import Outputs, run_video
+
+    outputs = Outputs(Path(args.output), _path(args.alpha), _path(args.foreground))
+    run_video(Path(args.input), outputs, look_of(args), networks_of(args))
+    return 0
+
+
+def demo(args: argparse.Namespace) -> int:
+    from .commands.video import run_demo
+
+    spec = parse_background(args.bg) if args.bg else None
+    run_demo(Path(args.output), spec, args.bg or "a studio", networks_of(args))
+    return 0
+
+
+def image(args: argparse.Namespace) -> int:
+    from .commands.stills import run_stills
+    from .stills.cut import parse_box
+    from .stills.files import Task
+
+    task = Task(
+        output_dir=Path(args.output_dir),
+        background=parse_background(args.bg) if args.bg else None,
+        box=parse_box(args.box) if args.box else None,
+        scribble=_path(args.scribble),
+        stages=args.stages,
+    )
+    return run_stills(args.input, task, networks_of(args))
+
+
+def bench(args: argparse.Namespace) -> int:
+    from .commands.bench import run_bench
+
+    spec, size = parse_background(args.bg), _size_of(args)
+    return run_bench(networks_of(args), spec, size, args.frames, as_json=args.json)
+
+
+def devices(args: argparse.Namespace) -> int:
+    from .commands.machine import list_devices
+
+    return list_devices()
+
+
+def doctor(args: argparse.Namespace) -> int:
+    from .commands.machine import run_doctor
+
+    return run_doctor()
+
+
+def setup(args: argparse.Namespace) -> int:
+    from .commands.machine import run_setup
+
+    return run_setup(apply=args.apply, undo=args.undo)
+
+
+def service(args: argparse.Namespace) -> int:
+    from .commands.machine import install_service, remove_service
+
+    if args.action == "remove":
+        remove_service()
+        return 0
+    look_of(args.live), live_of(args.live)  # a wrong one is refused now, not at the next login
+    install_service(vars(args.live), vars(args.live_defaults))
+    return 0
+
+
+def engines(args: argparse.Namespace) -> int:
+    from .commands.build import build_engines
+    from .commands.engines import list_engines, verify_engines
+
+    if args.action == "build":
+        return build_engines(args.runtime, args.preset, progress=args.progress)
+    return list_engines() if args.action == "list" else verify_engines()
+
+
+RUN = {
+    "live": live,
+    "video": video,
+    "image": image,
+    "demo": demo,
+    "bench": bench,
+    "devices": devices,
+    "doctor": doctor,
+    "setup": setup,
+    "service": service,
+    "engines": engines,
+}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command. Returns the exit code."""
     args = parse(sys.argv[1:] if argv is None else argv)
-    from .commands import video as commands
-
+    show_log()
     try:
-        code: int = getattr(commands, args.command)(args)
-        return code
+        return RUN[args.command](args)
     except BshmError as error:
-        print(f"bshm-live: {error}", file=sys.stderr)
+        say(f"bshm-live: {error}")
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED

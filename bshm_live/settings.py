@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from .errors import SettingsError
+from .files import camera_device
 from .types import Size
 
 Preset = Literal["fast", "balanced", "quality"]
@@ -20,7 +21,8 @@ TROUBLES: tuple[Trouble, ...] = ("background", "card")
 
 BLUR_DEFAULT = 25  # pixels of radius in a picture 720 high
 BLUR_MOST = 200
-SMALLEST, LARGEST = 64, 8192
+SMALLEST, LARGEST = 64, 8192  # pixels of an output's side
+FPS_MOST = 240  # frames/s to ask a camera for
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 VIDEOS = frozenset({".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".gif", ".ts", ".mpg"})
 
@@ -36,29 +38,71 @@ class BackgroundSpec:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """One live run. `size` is (width, height), both even; None takes the source's.
+class Look:
+    """What the picture looks like: what may change while the program runs.
 
-    `preset` None: balanced, or fast where balanced cannot keep the source's rate.
-    `on_trouble`: what leaves instead of a frame that has no valid matte.
-    `on_demand`: no camera while nobody reads the virtual camera. `light_wrap`: the
-    background's light on the person's rim; there is none without a background.
+    `light_wrap` lets the background's light fall on the person's rim; what is
+    transparent gives none.
     """
 
     background: BackgroundSpec
+    mirror: bool = False
+    light_wrap: bool = False
+
+    @property
+    def lit(self) -> bool:
+        """Whether the background lights the person."""
+        return self.light_wrap and self.background.kind != "none"
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Which networks run, and where. `preset` None: the one that fits, see loop/assemble.
+
+    `threads` 0: as many as there are cores. `steady`: filtered over time.
+    """
+
+    runtime: Runtime = "auto"
+    preset: Preset | None = None
+    threads: int = 0
+    steady: bool = True
+
+
+@dataclass(frozen=True)
+class Live:
+    """Where frames come from and go to. `size` is (width, height), both even.
+
+    None takes the source's size and rate (frames/s). `on_trouble` is what leaves instead
+    of a frame that has no valid matte; `on_demand`: no camera while nobody reads the
+    virtual camera; `frames`: the end after so many.
+    """
+
     source: str = "0"
     sinks: tuple[str, ...] = ("vcam",)
     size: Size | None = None
     fps: float | None = None
-    runtime: Runtime = "auto"
-    preset: Preset | None = None
-    threads: int = 0
-    mirror: bool = False
-    steady: bool = True
-    stats: bool = False
     on_trouble: Trouble = "background"
     on_demand: bool = False
-    light_wrap: bool = False
+    stats: bool = False
+    frames: int | None = None
+
+
+def check_live(live: Live) -> Live:
+    """The same, once it makes sense. Raises SettingsError."""
+    if live.fps is not None and not 1 <= live.fps <= FPS_MOST:
+        raise SettingsError(f"--fps {live.fps:g}: must be between 1 and {FPS_MOST}; try 30")
+    for sink in live.sinks:
+        if live.sinks.count(sink) > 1:
+            raise SettingsError(f"--sink {sink} is given twice; several cameras: vcam:/dev/videoN")
+    if live.on_demand and not any(sink.partition(":")[0] == "vcam" for sink in live.sinks):
+        raise SettingsError(
+            "--on-demand waits until a program reads the virtual camera: add --sink vcam"
+        )
+    if live.on_demand and camera_device(live.source) is None:
+        raise SettingsError(
+            f"--on-demand switches a camera off, and --source {live.source} is none; leave one out"
+        )
+    return live
 
 
 def parse_size(text: str) -> Size:

@@ -76,9 +76,9 @@ class Matte:
 class Shot:
     """One finished frame on its way to the sinks, all parts of the same frame.
 
-    composite and foreground (H, W, 3); alpha (H, W) uint8. `covered` is False
-    where no valid matte was there and the composite is the background alone:
-    then alpha is 0 and the foreground black. The arrays are reused for the next
+    composite and foreground (H, W, 3); alpha (H, W) uint8. Without a person
+    (`has_person` False) there was no valid matte and the composite is the background
+    alone: then alpha is 0 and the foreground black. The arrays are reused for the next
     frame: a sink that keeps one copies it.
     """
 
@@ -87,7 +87,7 @@ class Shot:
     foreground: Picture | None
     index: int
     time: float
-    covered: bool
+    has_person: bool
 
 
 class Engine(Protocol):
@@ -105,8 +105,8 @@ class Engine(Protocol):
     def close(self) -> None: ...
 
 
-class Matter(Protocol):
-    """What makes mattes of pictures: Bshm, and whatever stands in for it.
+class Matting(Protocol):
+    """What makes mattes of pictures: Bshm, on the CPU or a GPU.
 
     `low` is (h, w), `high` (4h, 4w); both may change between two mattes. `matte`
     takes a BGR picture of any size and the last matte as a hint (an array, or what
@@ -125,7 +125,7 @@ class Matter(Protocol):
 
 
 class Steady(Protocol):
-    """Gives a Matter its hint and takes the flicker out of its mattes; remembers the last.
+    """Gives a Matting its hint and takes the flicker out of its mattes; remembers the last.
 
     `hint` is called first, once a frame; `reset` makes it forget.
     """
@@ -135,29 +135,39 @@ class Steady(Protocol):
     def reset(self) -> None: ...
 
 
-class Composite(Protocol):
+class Compositing(Protocol):
     """Puts the person of a frame before a background, all of one size.
 
-    What it returns may be written anew for the next frame. `covered` gives the
-    background alone. Raises EngineError.
+    What it returns may be written anew for the next frame. Raises EngineError.
     """
 
     def __call__(
         self, image: Picture, matte: Matte, background: Picture, *, foreground: bool = False
     ) -> Layers: ...
-    def covered(self, background: Picture) -> Layers: ...
+    def background_alone(self, background: Picture) -> Layers: ...
 
 
 class Parts(Protocol):
-    """Matter, steadier and compositor of one place, the CPU or a GPU: they go together."""
+    """Matting, steadier and compositor of one place, the CPU or a GPU: they go together."""
 
     @property
-    def bshm(self) -> Matter: ...
+    def matting(self) -> Matting: ...
     @property
     def steadier(self) -> Steady: ...
     @property
-    def compositor(self) -> Composite: ...
+    def compositor(self) -> Compositing: ...
     def close(self) -> None: ...
+
+
+class Supply(Protocol):
+    """Where the loop gets its parts: asked once at the start of each frame.
+
+    `instead` is told that the current parts have failed, and gives those that make
+    the pictures from now on; None where there are no others.
+    """
+
+    def current(self) -> Parts: ...
+    def instead(self, error: Exception) -> Parts | None: ...
 
 
 class Source(Protocol):

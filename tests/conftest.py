@@ -5,14 +5,16 @@ Tests take what they need with `from conftest import ...`; fixtures need no impo
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -27,8 +29,11 @@ sys.path.append(str(ROOT))
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import bshm_live  # noqa: E402
+from bshm_live.compositing.background import Background  # noqa: E402
 from bshm_live.errors import SinkError, SourceError  # noqa: E402
-from bshm_live.types import Frame, Shape, Shot, Size  # noqa: E402
+from bshm_live.loop.parts import Always, cpu_parts  # noqa: E402
+from bshm_live.loop.pipeline import Pipeline  # noqa: E402
+from bshm_live.types import Frame, Matting, Shape, Shot, Size  # noqa: E402
 
 Arrays = Mapping[str, np.ndarray]
 PACKAGE = Path(bshm_live.__file__).parent
@@ -78,7 +83,9 @@ class ListSink:
             raise SinkError("the sink was told to fail: ask it not to")
         foreground = None if shot.foreground is None else shot.foreground.copy()
         composite, alpha = shot.composite.copy(), shot.alpha.copy()
-        self.shots.append(Shot(composite, alpha, foreground, shot.index, shot.time, shot.covered))
+        self.shots.append(
+            Shot(composite, alpha, foreground, shot.index, shot.time, shot.has_person)
+        )
 
     def close(self, *, ok: bool = True) -> None:
         self.ok = ok
@@ -180,6 +187,39 @@ def fake_networks(low: tuple[int, int] = (32, 64)) -> tuple[FakeEngine, FakeEngi
             toy_mrn,
         ),
     )
+
+
+@contextmanager
+def heard(say: Callable[[str], object]) -> Iterator[None]:
+    """Every line of the package's log goes to `say`, too."""
+
+    class Ear(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            say(record.getMessage())
+
+    logger, ear = logging.getLogger("bshm_live"), Ear()
+    before = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(ear)
+    try:
+        yield
+    finally:
+        logger.removeHandler(ear)
+        logger.setLevel(before)
+
+
+def loop_of(
+    matting: Matting,
+    background: Background,
+    size: Size,
+    *,
+    smooth: bool = True,
+    wrap: float = 0.0,
+    **options: Any,
+) -> Pipeline:
+    """The loop with the CPU's parts around a matting, the same for every frame."""
+    supply = Always(cpu_parts(matting, size, smooth=smooth, wrap=wrap))
+    return Pipeline(supply, background, size, **options)
 
 
 class Portrait(NamedTuple):

@@ -18,6 +18,7 @@ from conftest import TOY, ArraySource, portrait, write_clip
 
 from bshm_live.cli import main
 from bshm_live.commands import live
+from bshm_live.loop import assemble
 from bshm_live.sources.video_file import demo_clip
 
 pytestmark = pytest.mark.usefixtures("toy_engines")
@@ -79,7 +80,7 @@ def test_a_slow_machine_gets_the_fast_preset(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.delenv("BSHM_ENGINES")
-    monkeypatch.setattr(live, "milliseconds", lambda *_: takes)
+    monkeypatch.setattr(assemble, "milliseconds", lambda *_: takes)
     words = [*BG, "--source", str(clip), "--sink", "null", "--frames", "2"]
     assert main(words) == 0
     assert ("using --preset fast" in capsys.readouterr().err) == fast

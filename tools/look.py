@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from bshm_live.compositing.background import Fixed, cover, studio
+from bshm_live.loop.parts import Always, cpu_parts
 from bshm_live.loop.pipeline import Pipeline
 from bshm_live.matting.bshm import Bshm
 from bshm_live.runtimes.choice import get_runtime, load_bshm
@@ -26,7 +27,8 @@ def looks(path: Path, bshm: Bshm) -> list[Picture]:
     """Each of the three frames, and its composite."""
     source = VideoFile(str(path))
     back = Fixed(studio(source.size))
-    pipeline = Pipeline(bshm, back, source.size, fail_closed=False)
+    supply = Always(cpu_parts(bshm, source.size))
+    pipeline = Pipeline(supply, back, source.size, fail_closed=False)
     middle = sum(1 for _ in VideoFile(str(path))) // 2  # some files do not say it
     chosen: list[tuple[Picture, Picture]] = []
     for frame in source:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from bshm_live.compositing.background import Fixed, studio
+from bshm_live.loop.parts import Always, cpu_parts
 from bshm_live.loop.pipeline import Pipeline
 from bshm_live.runtimes.choice import get_runtime, load_bshm
 from bshm_live.sources.video_file import VideoFile, demo_clip
@@ -23,9 +24,11 @@ CUT = (120, 520)  # columns: the person
 def main() -> None:
     source = VideoFile(demo_clip())
     with load_bshm("balanced", get_runtime("onnxruntime")) as bshm:
-        pipeline = Pipeline(bshm, Fixed(studio(source.size)), source.size, fail_closed=False)
+        parts = cpu_parts(bshm, source.size)
+        background = Fixed(studio(source.size))
+        pipeline = Pipeline(Always(parts), background, source.size, fail_closed=False)
         for frame in source:
-            hint = pipeline.steadier.hint(frame.image)
+            hint = parts.steadier.hint(frame.image)
             matte = bshm.matte(frame.image, hint)
             shot = pipeline.shoot(frame)
             if frame.index == FRAME:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
 from collections.abc import Iterator
 
 from ..compositing.background import cover, open_background
-from ..loop.pipeline import Pipeline, quantiles, stage_table
-from ..runtimes.choice import Runtime, load_bshm
-from ..settings import parse_background
+from ..loop.assemble import preset_for
+from ..loop.clock import quantiles, stage_table
+from ..loop.parts import Always, cpu_parts
+from ..loop.pipeline import Pipeline
+from ..runtimes.choice import Runtime, get_runtime, load_bshm
+from ..settings import BackgroundSpec, Networks
 from ..sinks import Null
 from ..sources.video_file import VideoFile, demo_clip
 from ..types import Frame, Size
@@ -31,20 +33,44 @@ def frames(size: Size, count: int) -> Iterator[Frame]:
         yield Frame(order[index % len(order)], index, index / source.fps)
 
 
-def run_bench(args: argparse.Namespace, runtime: Runtime, preset: str, size: Size) -> int:
-    """Prints the table of a runtime on the CPU; with --json its last line is one JSON object."""
-    with load_bshm(preset, runtime, args.threads) as bshm:
-        pipeline = Pipeline(bshm, open_background(parse_background(args.bg), size), size)
+def run_bench(
+    networks: Networks, spec: BackgroundSpec, size: Size | None, count: int, *, as_json: bool
+) -> int:
+    """The CPU in one size, a GPU in all that matter, or in the one that is asked for."""
+    runtime = get_runtime(networks.runtime)
+    if runtime.name == "tensorrt":
+        from ..gpu.bench import SIZES, run_gpu_bench
+
+        preset = networks.preset or "balanced"
+        sizes = SIZES if size is None else (size,)
+        return run_gpu_bench(preset, sizes, count, runtime.description, spec, as_json=as_json)
+    return run_cpu_bench(runtime, networks, spec, size or SIZE, count, as_json=as_json)
+
+
+def run_cpu_bench(
+    runtime: Runtime,
+    networks: Networks,
+    spec: BackgroundSpec,
+    size: Size,
+    count: int,
+    *,
+    as_json: bool,
+) -> int:
+    """Prints the table; with `as_json` its last line is one JSON object."""
+    preset = preset_for(networks, size, "file")
+    with load_bshm(preset, runtime, networks.threads) as bshm:
+        supply = Always(cpu_parts(bshm, size))
+        pipeline = Pipeline(supply, open_background(spec, size), size)
         pipeline.run(frames(size, WARM_UP), [Null()])
         pipeline.clock.clear()
         memory = [peak_mb()]
         start = time.perf_counter()
-        pipeline.run(frames(size, args.frames), [Null()])
+        pipeline.run(frames(size, count), [Null()])
         seconds = time.perf_counter() - start
         memory.append(peak_mb())
-    result = figures(pipeline, runtime, preset, size, args.frames / seconds, memory)
+    result = figures(pipeline, runtime, preset, size, count / seconds, memory)
     print_table(result)
-    if args.json:
+    if as_json:
         print(json.dumps(result))
     return 0
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from ..errors import BshmError, EngineError
+from .. import setup
+from ..console import say
+from ..errors import BshmError, EngineError, SinkError
 from ..gpu.nvrtc import find_nvrtc
 from ..runtimes.choice import MODULES, available, get_runtime, load_bshm, state
 from ..runtimes.manifest import load_manifest
 from ..runtimes.nvidia import TOOLKIT_FIX, Gpu, find_gpu, flavour, tensorrt_lacks, toolkit
 from ..setup import OBS, command_line
 from ..setup import steps as setup_steps
+from ..setup.service import install, live_words, remove
 from ..setup.service import state as service_state
 from ..setup.system import System
 from ..sinks.virtual_camera import FIX, SYSFS
@@ -147,3 +151,25 @@ def _set_up(system: System) -> None:
 def _line(good: bool, text: str) -> bool:
     print(f"{'ok  ' if good else 'todo'}  {text}")
     return good
+
+
+def run_setup(*, apply: bool, undo: bool) -> int:
+    """Shows what the virtual camera needs, does it, or takes it back; the exit code."""
+    if sys.platform != "linux":
+        say(OBS.get(sys.platform, "virtual cameras are for Linux, Windows and macOS"))
+    elif undo:
+        setup.undo(System())
+    elif apply:
+        return 0 if setup.apply(System()) else SinkError.exit_code
+    else:
+        setup.show(System())
+    return 0
+
+
+def install_service(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+    """The service that runs the live command line `given`, by name of its options."""
+    install(live_words(given, defaults), System())
+
+
+def remove_service() -> None:
+    remove(System())

@@ -64,7 +64,7 @@ class Compositor:
             self._shine(light, image, solid)
         return self._composite, self._alpha, self._foreground if foreground else None
 
-    def covered(self, background: Picture) -> Layers:
+    def background_alone(self, background: Picture) -> Layers:
         """The background alone: what leaves when there is no valid matte."""
         np.copyto(self._composite, background)
         self._alpha[...] = 0

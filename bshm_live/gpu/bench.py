@@ -14,6 +14,7 @@ from ..commands.bench import frames
 from ..compositing.background import Background, open_background
 from ..errors import EngineError
 from ..loop.in_flight import InFlight
+from ..loop.parts import Always
 from ..loop.pipeline import Pipeline
 from ..runtimes.manifest import NETWORKS, load_manifest
 from ..settings import BackgroundSpec
@@ -120,15 +121,13 @@ def in_the_loop(
 ) -> list[float]:
     """Milliseconds of each frame in the loop that a live picture takes."""
     size = parts.compositor.size
-    pipeline = Pipeline(
-        parts.bshm, background, size, steadier=parts.steadier, compositor=parts.compositor
-    )
+    pipeline = Pipeline(Always(parts), background, size)
     times, start = [], time.perf_counter()
 
     def done(shot: Shot) -> bool:
         nonlocal start
         times.append((time.perf_counter() - start) * 1e3)
-        if not shot.covered:
+        if not shot.has_person:
             raise EngineError(f"a frame without its matte: {pipeline.trouble}")
         after()
         start = time.perf_counter()
@@ -146,7 +145,7 @@ def stage_medians(
     found: dict[str, list[float]] = {}
 
     def note() -> None:
-        with parts.bshm.cuda.active():
+        with parts.matting.cuda.active():
             times = parts.lanes.last.stage_ms()
         for stage, milliseconds in times.items():
             found.setdefault(stage, []).append(milliseconds)

@@ -88,7 +88,7 @@ class GpuCompositor:
             lane.host("foreground", picture) if foreground else None,
         )
 
-    def covered(self, background: Picture) -> Layers:
+    def background_alone(self, background: Picture) -> Layers:
         """The background alone; made without the GPU, which may be what failed."""
         width, height = self.size
         composite = in_layout(background, self.layout)

@@ -21,17 +21,17 @@ Engines = tuple[DeviceEngine, DeviceEngine, DeviceEngine]
 
 @dataclass(frozen=True)
 class GpuParts:
-    """Parts on a GPU: what stands in a Pipeline for its bshm, steadier and compositor."""
+    """Parts on a GPU: matting, steadier and compositor."""
 
     lanes: Lanes
-    bshm: GpuBshm
+    matting: GpuBshm
     steadier: GpuSteadier
     compositor: GpuCompositor
 
     def close(self) -> None:
         """Gives everything back, each even where another fails. Raises EngineError."""
         with ExitStack() as parts:
-            for part in (self.lanes, self.bshm, self.steadier, self.compositor):
+            for part in (self.lanes, self.matting, self.steadier, self.compositor):
                 parts.callback(part.close)  # the last one first
 
 
@@ -53,12 +53,12 @@ def gpu_parts(
             made.callback(engine.close)
         lanes = Lanes(cuda, IN_FLIGHT)
         made.callback(lanes.close)
-        bshm = GpuBshm(lanes, *engines)
-        made.callback(bshm.close)
-        steadier = GpuSteadier(bshm, smooth=smooth)
-        compositor = GpuCompositor(bshm, size, wrap=wrap, layout=layout)
+        matting = GpuBshm(lanes, *engines)
+        made.callback(matting.close)
+        steadier = GpuSteadier(matting, smooth=smooth)
+        compositor = GpuCompositor(matting, size, wrap=wrap, layout=layout)
         made.pop_all()
-    return GpuParts(lanes, bshm, steadier, compositor)
+    return GpuParts(lanes, matting, steadier, compositor)
 
 
 def open_gpu(preset: str, size: Size, *, smooth: bool = True, wrap: float = 0.0) -> GpuParts:

@@ -1,53 +1,192 @@
-"""The loop for files: on the GPU with two frames in flight, or the CPU's."""
+"""Settings ▸ parts: the one place that chooses the preset and the runtime.
+
+A preset that was asked for is obeyed. Else pictures in portrait format get the tall
+networks; all others get `quality` for stills and on a GPU, `balanced` elsewhere; and a
+live picture gets `fast` where that choice cannot keep the source's rate.
+"""
 
 from __future__ import annotations
 
+import logging
+import sys
+import time
 from contextlib import ExitStack
+from dataclasses import replace
+from typing import Literal
 
-from ..compositing.background import Background
-from ..console import say
+from ..compositing.background import Background, plain
+from ..compositing.compositor import LIGHT_WRAP
 from ..errors import EngineError
 from ..gpu.parts import open_gpu
-from ..runtimes.choice import Runtime, load_bshm
-from ..types import Size
+from ..matting.bshm import Bshm
+from ..runtimes.choice import Runtime, get_runtime, lacking, load_bshm
+from ..runtimes.manifest import load_manifest
+from ..settings import TALL, Look, Networks
+from ..sources.video_file import VideoFile, demo_clip
+from ..types import Matting, Parts, Size, Supply
+from .gpu_start import Builder, GpuStart, Way
 from .in_flight import InFlight
-from .parts import cpu_parts
+from .parts import Always, CpuParts, cpu_parts
 from .pipeline import Pipeline
+from .switch import Switch
+from .trial import Trial
+
+log = logging.getLogger(__name__)
+
+Job = Literal["live", "file", "still"]
+NETWORKS_SHARE = 0.75  # of a frame's time; the rest is for camera, composite and sinks
+TRIALS = 7
+TRIALS_MS = 300.0  # the first frame waits for them, on a slow machine for fewer
+SLOWEST_LIVE = "fast"  # of the presets: what is taken where another keeps no pace
 
 
-def file_loop(
-    runtime: Runtime,
-    preset: str,
-    threads: int,
-    background: Background,
-    size: Size,
-    parts: ExitStack,
-    *,
-    smooth: bool = True,
-    wrap: float = 0.0,
+def preset_for(networks: Networks, size: Size, job: Job, *, on_gpu: bool = False) -> str:
+    """The preset for pictures of `size` (width, height). Raises EngineError: no manifest."""
+    if networks.preset:
+        return networks.preset
+    width, height = size
+    there = load_manifest().presets
+    if height > width and TALL in there:
+        return TALL
+    best = job == "still" or (on_gpu and job == "live")
+    return "quality" if best and "quality" in there else "balanced"
+
+
+def load(networks: Networks, preset: str, stack: ExitStack) -> tuple[Runtime, Bshm]:
+    """The runtime and a preset's three networks, closed with `stack`. Raises EngineError."""
+    runtime = get_runtime(networks.runtime)
+    return runtime, stack.enter_context(load_bshm(preset, runtime, networks.threads))
+
+
+def around(matting: Matting, look: Look, networks: Networks, size: Size) -> CpuParts:
+    """The networks' mattes on the CPU, and what was asked for around them."""
+    return cpu_parts(matting, size, smooth=networks.steady, wrap=wrap_of(look))
+
+
+def wrap_of(look: Look) -> float:
+    """How much of the background's light falls on the person's rim."""
+    return LIGHT_WRAP * look.lit
+
+
+# --- stills -----------------------------------------------------------------------------------
+
+
+def still_networks(networks: Networks, stack: ExitStack) -> tuple[Runtime, Bshm, Bshm]:
+    """The runtime, and networks for pictures in landscape and in portrait format."""
+    presets = [preset_for(networks, size, "still") for size in ((4, 3), (3, 4))]
+    runtime, wide = load(networks, presets[0], stack)
+    tall = wide if presets[1] == presets[0] else load(networks, presets[1], stack)[1]
+    return runtime, wide, tall
+
+
+# --- files ------------------------------------------------------------------------------------
+
+
+def file_pipeline(
+    look: Look, networks: Networks, background: Background, size: Size, stack: ExitStack
 ) -> tuple[str, Pipeline]:
-    """What runs, in words, and the loop, closed with `parts`. Raises EngineError.
+    """What runs, in words, and the loop, closed with `stack`. Raises EngineError.
 
     Where TensorRT runs, frames stay on the GPU; where that cannot be had, its
     networks run there, and a line says why.
     """
+    preset, runtime = preset_for(networks, size, "file"), get_runtime(networks.runtime)
     if runtime.name == "tensorrt":
         try:
-            gpu = open_gpu(preset, size, smooth=smooth, wrap=wrap)
+            gpu = open_gpu(preset, size, smooth=networks.steady, wrap=wrap_of(look))
         except EngineError as error:
-            say(f"composites on the CPU: {error}")
+            log.info(f"composites on the CPU: {error}")
         else:
-            parts.callback(gpu.close)
+            stack.callback(gpu.close)
             words = f"{runtime.description}, frames stay on the GPU"
             return words, InFlight(gpu, background, size)
-    bshm = parts.enter_context(load_bshm(preset, runtime, threads))
-    made = cpu_parts(bshm, size, smooth=smooth, wrap=wrap)
-    pipeline = Pipeline(
-        bshm,
-        background,
-        size,
-        fail_closed=False,
-        steadier=made.steadier,
-        compositor=made.compositor,
+    matting = stack.enter_context(load_bshm(preset, runtime, networks.threads))
+    supply = Always(around(matting, look, networks, size))
+    return runtime.description, Pipeline(supply, background, size, fail_closed=False)
+
+
+# --- live -------------------------------------------------------------------------------------
+
+
+def live_supply(
+    look: Look, networks: Networks, size: Size, fps: float, stack: ExitStack
+) -> tuple[str, Supply]:
+    """What runs, in words, and the parts: the CPU's, or with TensorRT those that become the GPU's.
+
+    Closed with `stack`. Raises EngineError.
+    """
+    asked = networks.runtime
+    gpu = asked == "tensorrt" or (asked == "auto" and not lacking("tensorrt"))
+    # On the CPU until then: the runtime that starts soonest.
+    first = replace(networks, runtime="onnxruntime", preset=None) if gpu else networks
+    runtime, matting = live_networks(first, size, fps, stack)
+    cpu = around(matting, look, networks, size)
+    if not gpu:
+        return runtime.description, Always(cpu)
+    preset = preset_for(networks, size, "live", on_gpu=True)
+    return f"{runtime.description}, until TensorRT is ready", cpu_then_gpu(
+        cpu, preset, networks.threads, stack
     )
-    return runtime.description, pipeline
+
+
+def live_networks(
+    networks: Networks, size: Size, fps: float, stack: ExitStack
+) -> tuple[Runtime, Bshm]:
+    """The preset that fits, or the fastest where that one keeps no pace."""
+    preset = preset_for(networks, size, "live")
+    runtime, matting = load(networks, preset, stack)
+    if networks.preset or SLOWEST_LIVE not in load_manifest().presets:
+        return runtime, matting
+    takes, frame = milliseconds(matting, size), 1000 / fps
+    if takes < frame * NETWORKS_SHARE:
+        return runtime, matting
+    log.info(
+        f"the {preset} networks take {takes:.0f} ms here, too much of a frame's {frame:.0f} ms: "
+        f"using --preset {SLOWEST_LIVE} (give --preset balanced for better edges at fewer frames/s)"
+    )
+    return load(networks, SLOWEST_LIVE, stack)
+
+
+def milliseconds(matting: Matting, size: Size) -> float:
+    """What one matte takes on this machine, the median of a few.
+
+    The first run, which allocates memory, is not counted: it may take many times as long.
+    """
+    picture = plain((128, 128, 128), size)
+    times: list[float] = []
+    matting.matte(picture)
+    while len(times) < TRIALS and sum(times) < TRIALS_MS:
+        start = time.perf_counter()
+        matting.matte(picture)
+        times.append((time.perf_counter() - start) * 1e3)
+    return sorted(times)[len(times) // 2]
+
+
+def cpu_then_gpu(cpu: CpuParts, preset: str, threads: int, stack: ExitStack) -> Switch:
+    """`cpu` now, and TensorRT with a preset of its own when it is ready."""
+    clip = VideoFile(demo_clip())
+    known = next(iter(clip)).image.copy()
+    clip.close()
+    trial = Trial(cpu, lambda: load_bshm(preset, get_runtime("onnxruntime"), threads=1), known)
+    switch = Switch(replace(cpu, matting=trial.watch(cpu.matting)))
+    stack.enter_context(switch)
+    command = [sys.executable, "-m", "bshm_live", "engines", "build", "--preset", preset]
+    ways = gpu_ways(cpu, preset, threads)
+    stack.enter_context(GpuStart(switch, Builder(command), ways, trial))
+    return switch
+
+
+def gpu_ways(cpu: CpuParts, preset: str, threads: int) -> tuple[Way, Way]:
+    """Frames that stay on the GPU; or its networks alone, with the CPU's parts around them."""
+    size = cpu.compositor.size
+
+    def whole() -> tuple[Parts, str]:
+        parts = open_gpu(preset, size, smooth=cpu.steadier.smooth, wrap=cpu.compositor.wrap)
+        return parts, f"{get_runtime('tensorrt').description}, frames stay on the GPU"
+
+    def networks_alone() -> tuple[Parts, str]:
+        runtime = get_runtime("tensorrt")
+        parts = replace(cpu, matting=load_bshm(preset, runtime, threads))
+        return parts, f"{runtime.description}, composites on the CPU"
+
+    return whole, networks_alone

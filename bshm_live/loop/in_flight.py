@@ -11,6 +11,7 @@ from ..gpu.matter import DeviceMatte
 from ..gpu.parts import IN_FLIGHT, GpuParts
 from ..matting.check import FAULT_TEXT
 from ..types import Frame, Shot, Size
+from .parts import Always
 from .pipeline import Pipeline
 
 
@@ -23,15 +24,8 @@ class InFlight(Pipeline):
     """
 
     def __init__(self, parts: GpuParts, background: Background, size: Size) -> None:
-        super().__init__(
-            parts.bshm,
-            background,
-            size,
-            fail_closed=False,
-            steadier=parts.steadier,
-            compositor=parts.compositor,
-        )
-        self._parts = parts
+        super().__init__(Always(parts), background, size, fail_closed=False)
+        self._gpu = parts
 
     def shots(self, source: Iterable[Frame], *, foreground: bool) -> Iterator[tuple[Frame, Shot]]:
         """As Pipeline.shots; a shot's arrays are valid until the next one is asked for."""
@@ -46,9 +40,9 @@ class InFlight(Pipeline):
 
     def _begin(self, frame: Frame, foreground: bool) -> DeviceMatte:
         """Queues a frame's whole way."""
-        parts = self._parts
-        with parts.bshm.cuda.active():
-            matte = parts.bshm.begin(frame.image, parts.steadier.hint(frame.image))
+        parts = self._gpu
+        with parts.matting.cuda.active():
+            matte = parts.matting.begin(frame.image, parts.steadier.hint(frame.image))
             matte = parts.steadier.begin(matte)
             backdrop = self.background(frame, matte)
             parts.compositor.begin(matte, backdrop, foreground=foreground)
@@ -56,8 +50,8 @@ class InFlight(Pipeline):
 
     def _finish(self, frame: Frame, matte: DeviceMatte, foreground: bool) -> tuple[Frame, Shot]:
         """Waits for it. Raises EngineError."""
-        with self._parts.bshm.cuda.active():
-            layers = self._parts.compositor.finish(matte.lane, foreground=foreground)
+        with self._gpu.matting.cuda.active():
+            layers = self._gpu.compositor.finish(matte.lane, foreground=foreground)
         if matte.lane.fault[0]:
             raise EngineError(FAULT_TEXT)
         return frame, Shot(*layers, frame.index, frame.time, True)

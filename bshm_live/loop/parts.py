@@ -1,4 +1,4 @@
-"""The CPU's matter, steadier and compositor, made together."""
+"""The CPU's matting, steadier and compositor, made together; and parts that never change."""
 
 from __future__ import annotations
 
@@ -6,21 +6,35 @@ from dataclasses import dataclass
 
 from ..compositing.compositor import Compositor
 from ..matting.temporal import Steadier
-from ..types import Matter, Size
+from ..types import Matting, Parts, Size
 
 
 @dataclass(frozen=True)
 class CpuParts:
-    """Parts on the CPU. Owns its matter, whose networks may run anywhere."""
+    """Parts on the CPU. Owns its matting, whose networks may run anywhere."""
 
-    bshm: Matter
+    matting: Matting
     steadier: Steadier
     compositor: Compositor
 
     def close(self) -> None:
-        self.bshm.close()
+        self.matting.close()
 
 
-def cpu_parts(bshm: Matter, size: Size, *, smooth: bool = True, wrap: float = 0.0) -> CpuParts:
-    """What goes around a matter whose mattes lie on the host; `size` is the output's."""
-    return CpuParts(bshm, Steadier(smooth=smooth), Compositor(size, wrap=wrap))
+def cpu_parts(matting: Matting, size: Size, *, smooth: bool = True, wrap: float = 0.0) -> CpuParts:
+    """What goes around mattes that lie on the host; `size` is the output's."""
+    return CpuParts(matting, Steadier(smooth=smooth), Compositor(size, wrap=wrap))
+
+
+class Always:
+    """A Supply of the same parts for every frame."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def current(self) -> Parts:
+        return self._parts
+
+    def instead(self, error: Exception) -> Parts | None:
+        """There are no others."""
+        return None

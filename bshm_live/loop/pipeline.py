@@ -2,107 +2,44 @@
 
 from __future__ import annotations
 
-import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import cv2
-import numpy as np
 
 from ..compositing.background import Background, cover
-from ..compositing.compositor import Compositor
-from ..matting.temporal import Steadier
-from ..types import (
-    Composite,
-    Frame,
-    Layers,
-    Matte,
-    Matter,
-    Picture,
-    Shot,
-    Sink,
-    Size,
-    Steady,
-)
+from ..errors import EngineError
+from ..types import Frame, Layers, Matte, Parts, Picture, Shot, Sink, Size, Supply
+from .clock import StageClock
 from .guard import Guard
 
-# On a GPU the stages up to the matte are one: they are queued together and waited for once.
-STAGES = ("preprocess", "mpn", "qun", "mrn", "matte", "temporal", "background", "composite", "sink")
-KEPT = 10_000  # latest times of each stage: a call may last for hours
 GAP_S = 1.0  # between two frames: after it the last matte says nothing of the next
-
-Quantiles = dict[str, dict[str, float]]  # stage: p50 and p95 in milliseconds
-
-
-class StageClock:
-    """Milliseconds per stage, from the end of the last one to the call."""
-
-    def __init__(self) -> None:
-        self.clear()
-        self.start()
-
-    def clear(self) -> None:
-        self.times: dict[str, deque[float]] = {}
-        self.delays: deque[float] = deque(maxlen=KEPT)  # from the camera to the last sink
-
-    def start(self) -> None:
-        self._last = time.perf_counter()
-
-    def __call__(self, stage: str) -> None:
-        now = time.perf_counter()
-        self.times.setdefault(stage, deque(maxlen=KEPT)).append((now - self._last) * 1e3)
-        self._last = now
-
-    def arrived(self, captured: float | None) -> None:
-        """A frame captured at that time.monotonic() has left through the last sink."""
-        if captured is not None:
-            self.delays.append((time.monotonic() - captured) * 1e3)
-
-    def quantiles(self) -> Quantiles:
-        """Of the stages that ran, in order."""
-        return {stage: quantiles(self.times[stage]) for stage in STAGES if stage in self.times}
-
-
-def quantiles(times: Iterable[float]) -> dict[str, float]:
-    p50, p95 = np.quantile(list(times), (0.5, 0.95))
-    return {"p50": float(p50), "p95": float(p95)}
-
-
-def stage_table(stages: Mapping[str, Mapping[str, float]]) -> str:
-    """Milliseconds per stage, a line each."""
-    rows = [f"{stage:12}{q['p50']:8.1f}{q['p95']:8.1f}" for stage, q in stages.items()]
-    return "\n".join([f"{'stage':12}{'p50 ms':>8}{'p95 ms':>8}", *rows])
 
 
 class Pipeline:
     """What every frame goes through; frame N meets matte N and no other.
 
-    With `fail_closed` a frame without a valid matte leaves as the background
-    alone, or as `card` where one is given; without it (files, where a run can be
-    repeated) the error is raised. `trouble` says why the last frame was withheld.
-    Whose mattes lie on a GPU brings its own `steadier` and `compositor`.
+    `supply` is asked for the parts at the start of each frame: a change of them falls
+    between two frames. With `fail_closed` a frame without a valid matte leaves as the
+    background alone, or as `card` where one is given; without it (files, where a run
+    can be repeated) the error is raised. `trouble` says why the last frame was withheld.
     """
 
     def __init__(
         self,
-        bshm: Matter,
+        supply: Supply,
         background: Background,
         size: Size,
         *,
         mirror: bool = False,
-        smooth: bool = True,
         fail_closed: bool = True,
         card: Picture | None = None,
-        steadier: Steady | None = None,
-        compositor: Composite | None = None,
     ) -> None:
-        self.bshm, self.background, self.card = bshm, background, card
+        self.supply, self.background, self.card = supply, background, card
         self.size, self.mirror = size, mirror
-        self.steadier: Steady = steadier or Steadier(smooth=smooth)
         self.guard = Guard(strict=not fail_closed)
-        self.compositor: Composite = compositor or Compositor(size)
         self.clock = StageClock()
+        self._parts: Parts = supply.current()
         self._seen: tuple[int, float] | None = None  # session and time of the last frame
 
     @property
@@ -136,28 +73,40 @@ class Pipeline:
     def shoot(self, frame: Frame, *, foreground: bool = False) -> Shot:
         """One frame's way: preprocess ▸ MPN ▸ QUN ▸ MRN ▸ temporal ▸ guard ▸ composite."""
         self.clock.start()
+        self._parts = self.supply.current()
         frame = self._fit(frame)
         self._mind_the_gap(frame)
         matte = self._matte(frame)
         layers = None if matte is None else self._composite(frame, matte, foreground)
-        covered = layers is not None
+        has_person = layers is not None
         if layers is None:
             layers = self._withhold(frame)
         self.clock("composite")
-        return Shot(*layers, frame.index, frame.time, covered)
+        return Shot(*layers, frame.index, frame.time, has_person)
 
     def _matte(self, frame: Frame) -> Matte | None:
         """This frame's own matte, or None where it has none that may leave."""
-        hint = self.steadier.hint(frame.image)
-
-        def attempt() -> Matte:
-            matte = self.steadier.steady(self.bshm.matte(frame.image, hint, self.clock))
-            self.clock("temporal")
-            return matte
-
-        matte = self.guard(attempt)
+        matte = self.guard(lambda: self._attempt(frame))
         if matte is None:
-            self.steadier.reset()  # a matte in doubt must not be the next one's hint
+            self._parts.steadier.reset()  # a matte in doubt must not be the next one's hint
+        return matte
+
+    def _attempt(self, frame: Frame) -> Matte:
+        """The matte of the current parts; where they fail, of those that take their place."""
+        try:
+            return self._steadied(frame)
+        except EngineError as error:
+            other = self.supply.instead(error)
+            if other is None:
+                raise
+            self._parts = other
+        return self._steadied(frame)
+
+    def _steadied(self, frame: Frame) -> Matte:
+        parts = self._parts
+        hint = parts.steadier.hint(frame.image)
+        matte = parts.steadier.steady(parts.matting.matte(frame.image, hint, self.clock))
+        self.clock("temporal")
         return matte
 
     def _composite(self, frame: Frame, matte: Matte, foreground: bool) -> Layers | None:
@@ -166,8 +115,12 @@ class Pipeline:
         def attempt() -> tuple[Layers, Picture]:
             backdrop = self.background(frame, matte)
             self.clock("background")
-            layers = self.compositor(frame.image, matte, backdrop, foreground=foreground)
-            return layers, backdrop
+            compositor = self._parts.compositor
+            try:
+                return compositor(frame.image, matte, backdrop, foreground=foreground), backdrop
+            except EngineError as error:
+                self._parts = self.supply.instead(error) or self._parts
+                raise
 
         return self.guard.composite(attempt, matte)
 
@@ -175,7 +128,7 @@ class Pipeline:
         """The background alone, or the card."""
         backdrop = self.background(frame, None) if self.card is None else self.card
         self.clock("background")
-        return self.compositor.covered(backdrop)
+        return self._parts.compositor.background_alone(backdrop)
 
     def _mind_the_gap(self, frame: Frame) -> None:
         """Forgets the last frame where this one has nothing to do with it."""
@@ -183,7 +136,7 @@ class Pipeline:
         if last is None:
             return
         if frame.session != last[0] or not 0 <= frame.time - last[1] <= GAP_S:
-            self.steadier.reset()
+            self._parts.steadier.reset()
             self.guard.reset()
 
     def _fit(self, frame: Frame) -> Frame:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EngineError
-from ..types import Alpha, Matte, Matter, Parts, Picture
+from ..types import Alpha, Matte, Matting, Parts, Picture, Shape
 from .parts import CpuParts, cpu_parts
 
 TRIALS = 3  # frames on which both must agree
@@ -26,6 +26,30 @@ LEAST_PERSON = 0.01  # of a picture: where nobody is, networks that see nobody a
 UPDATE = "update the NVIDIA driver, and run bshm-live engines verify"
 
 
+class Watched:
+    """A Matting that shows every picture and its hint to `see` first."""
+
+    def __init__(self, matting: Matting, see: Callable[[Picture, Any], None]) -> None:
+        self._matting, self._see = matting, see
+
+    @property
+    def low(self) -> Shape:
+        return self._matting.low
+
+    @property
+    def high(self) -> Shape:
+        return self._matting.high
+
+    def matte(
+        self, picture: Picture, hint: Any = None, clock: Callable[[str], None] = lambda stage: None
+    ) -> Matte:
+        self._see(picture, hint)
+        return self._matting.matte(picture, hint, clock)
+
+    def close(self) -> None:
+        self._matting.close()
+
+
 class Trial:
     """Lets parts on a GPU show that they do what the CPU does; called in a thread of its own.
 
@@ -34,14 +58,18 @@ class Trial:
     the networks, where it is not the CPU's own, with that of `cpu`.
     """
 
-    def __init__(self, cpu: CpuParts, twin: Callable[[], Matter], known: Picture) -> None:
+    def __init__(self, cpu: CpuParts, twin: Callable[[], Matting], known: Picture) -> None:
         self._cpu, self._twin, self._known = cpu, twin, known
         self._frames: queue.Queue[tuple[Picture, Alpha | None]] = queue.Queue(maxsize=1)
         self._looking = threading.Event()  # a trial wants frames
         self._closing = threading.Event()
 
+    def watch(self, matting: Matting) -> Matting:
+        """`matting`, whose pictures and hints are frames for the trial."""
+        return Watched(matting, self.offer)
+
     def offer(self, picture: Picture, hint: Any) -> None:
-        """For the loop: a frame and the CPU's hint, copied where they are wanted."""
+        """From the loop: a frame and the CPU's hint, copied where they are wanted."""
         if self._looking.is_set() and self._frames.empty():
             self._frames.put((picture.copy(), None if hint is None else np.copy(hint)))
 
@@ -49,16 +77,16 @@ class Trial:
         """Raises EngineError where it does not agree, or when the trial is closed."""
         twin = self._twin()
         try:
-            agree(gpu.bshm.matte(self._known), twin.matte(self._known), person=True)
+            agree(gpu.matting.matte(self._known), twin.matte(self._known), person=True)
             pictures = []
             for _ in range(TRIALS):
                 picture, hint = self._next_frame()
-                agree(gpu.bshm.matte(picture, hint), twin.matte(picture, hint))
+                agree(gpu.matting.matte(picture, hint), twin.matte(picture, hint))
                 pictures.append(picture)
             if gpu.compositor is not self._cpu.compositor:
                 like = self._cpu
                 cpu = cpu_parts(
-                    gpu.bshm,
+                    gpu.matting,
                     like.compositor.size,
                     smooth=like.steadier.smooth,
                     wrap=like.compositor.wrap,
@@ -103,7 +131,7 @@ def agree_around(gpu: Parts, cpu: CpuParts, pictures: Sequence[Picture]) -> None
     """
     for picture in pictures:
         cpu.steadier.hint(picture)  # so that it sees a cut where the GPU sees one
-        raw = gpu.bshm.matte(picture, gpu.steadier.hint(picture))
+        raw = gpu.matting.matte(picture, gpu.steadier.hint(picture))
         right = cpu.steadier.steady(
             Matte(raw.alpha, raw.residual, raw.unified, raw.coarse, raw.guide)
         )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..errors import SettingsError, SinkError
 from ..settings import parse_background
@@ -43,22 +43,23 @@ CacheDirectory=bshm-live
 """
 
 
-def live_words(live: argparse.Namespace, defaults: argparse.Namespace) -> list[str]:
+def live_words(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:
     """The options of a live command line once more, with absolute paths.
 
-    `defaults` is the parser's answer to a command line that gives nothing but --bg "".
-    Raises SettingsError for what a service cannot do.
+    `given` is what the command line says, by name; `defaults` what it says where it
+    gives nothing. Raises SettingsError for what a service cannot do.
     """
-    options = dict(vars(live))
-    options["bg"] = _absolute_background(live.bg)
+    options = dict(given)
+    options["bg"] = _absolute_background(options["bg"])
     options["on_demand"] = True
-    if live.sink:
-        options["sink"] = [_absolute_sink(sink) for sink in live.sink]
-    if live.preview or "window" in (live.sink or ()):
+    sinks = options["sink"] or []
+    if sinks:
+        options["sink"] = [_absolute_sink(sink) for sink in sinks]
+    if options["preview"] or "window" in sinks:
         raise SettingsError("a service has no screen: leave out --preview and --sink window")
     words = []
     for name, value in options.items():
-        if value == getattr(defaults, name, None):
+        if value == defaults.get(name):
             continue
         option = f"--{name.replace('_', '-')}"
         if value is True:

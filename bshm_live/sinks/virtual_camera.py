@@ -7,6 +7,7 @@ nothing new comes.
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import time
@@ -25,6 +26,8 @@ from .viewers import Demand
 
 if TYPE_CHECKING:
     from ..types import Picture
+
+log = logging.getLogger(__name__)
 
 __all__ = ["FIX", "LABEL", "OBS_LABEL", "SYSFS", "VirtualCamera", "pick_loopback"]
 
@@ -71,7 +74,7 @@ class VirtualCamera:
     ) -> None:
         width, height = size
         self._asked, self._size, self._fps = device, size, fps
-        self._report = report or _say
+        self._report = report or log.info
         self.repeated = self.dropped = 0
         self._idle, self._next, self._shown = (
             np.zeros((height, width, 3), np.uint8) for _ in range(3)
@@ -250,7 +253,3 @@ def _open_patiently(device: str | None, size: Size, fps: float) -> Output:
             if time.monotonic() >= end:
                 raise
         time.sleep(0.1)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -44,36 +44,45 @@ class Outcome:
         return f"{self.source} ▸ {', '.join(map(str, self.files))} ({found})"
 
 
+@dataclass(frozen=True)
+class Task:
+    """What is done with every picture of a run: its PNGs go to `output_dir`.
+
+    `box` or `scribble` (a file, white on black) say where the person is; `stages` adds
+    MPN's and QUN's masks.
+    """
+
+    output_dir: Path
+    background: BackgroundSpec | None = None
+    box: Box | None = None
+    scribble: Path | None = None
+    stages: bool = False
+
+
 def run_image(
     inputs: Sequence[str],
-    output_dir: Path,
+    task: Task,
     wide: Bshm,
     tall: Bshm,
-    *,
-    background: BackgroundSpec | None = None,
-    box: Box | None = None,
-    scribble: Path | None = None,
-    stages: bool = False,
     report: Callable[[Outcome], None] = lambda outcome: None,
 ) -> int:
-    """Cuts out every picture of `inputs` (files, folders, addresses) into `output_dir`.
+    """Cuts out every picture of `inputs` (files, folders, addresses).
 
     `report` gets each picture's outcome as soon as it is there, failures too.
     Returns the exit code: 0, or that of the first failure. What would fail for
     every picture is raised at once: SettingsError (background, scribble, no
-    input) and SinkError (`output_dir`). The caller keeps and closes the networks.
+    input) and SinkError (the folder). The caller keeps and closes the networks.
     """
     if not inputs:
         raise SettingsError("image: nothing to cut out; give -i a picture, a folder or a URL")
-    if box and scribble:
+    if task.box and task.scribble:
         raise SettingsError("--box and --scribble: give one of them")
-    if background:
-        open_background(background, (64, 64))
-    strokes = read_scribble(scribble) if scribble else None
+    if task.background:
+        open_background(task.background, (64, 64))
+    strokes = read_scribble(task.scribble) if task.scribble else None
     todo = expand(inputs)
     names = Names(where for where, _ in todo)
-    folder = ready(output_dir)
-    cutter = Cutter(wide, tall, folder, names, background, box, strokes, stages)
+    cutter = Cutter(wide, tall, task, ready(task.output_dir), names, strokes)
     code = 0
     for where, error in todo:
         outcome = Outcome(where, error=error) if error else cutter(where)
@@ -88,21 +97,19 @@ class Cutter:
 
     wide: Bshm
     tall: Bshm
+    task: Task
     folder: Path
     names: Names
-    background: BackgroundSpec | None
-    box: Box | None
     strokes: Mask8 | None
-    stages: bool
 
     def __call__(self, where: str) -> Outcome:
         """read ▸ hint ▸ BSHM ▸ composite ▸ write; an error becomes the outcome."""
         name = self.names.take(where)
         try:
             picture = read_still(where)
-            hint = hint_for(picture, self.box, self.strokes)
+            hint = hint_for(picture, self.task.box, self.strokes)
             matte = matte_still(self.wide, self.tall, picture, hint=hint)
-            layers = cut_out(picture, matte, self.background, stages=self.stages)
+            layers = cut_out(picture, matte, self.task.background, stages=self.task.stages)
             files = write_pngs(layers, self.folder, name, keep=self.names.inputs)
         except BshmError as error:
             return Outcome(where, error=error)

@@ -14,14 +14,14 @@ from types import SimpleNamespace
 import av
 import numpy as np
 import pytest
-from conftest import ListSink, fake_networks, portrait
+from conftest import ListSink, fake_networks, loop_of, portrait
 
 from bshm_live.cli import main
 from bshm_live.commands import live
 from bshm_live.commands.live import LiveWatch
 from bshm_live.compositing.background import Fixed, plain
 from bshm_live.errors import SourceError
-from bshm_live.loop.pipeline import Pipeline
+from bshm_live.loop import assemble
 from bshm_live.matting.bshm import Bshm
 from bshm_live.sources.live_camera import LiveCamera
 from bshm_live.types import Frame, Shot
@@ -32,7 +32,7 @@ def watched(reasons: list[str | None], *, card: bool = False, step: int = 1) -> 
     size = (256, 128)
     stand_in = plain((9, 9, 9), size) if card else None
     background = Fixed(plain((0, 0, 0), size))
-    made = Pipeline(Bshm(*fake_networks()), background, size, card=stand_in)
+    made = loop_of(Bshm(*fake_networks()), background, size, card=stand_in)
     watch = LiveWatch(made, [], None)
     blank = plain((0, 0, 0), made.size)
     for index, reason in enumerate(reasons):
@@ -91,9 +91,9 @@ def test_a_slow_machine_is_measured_on_few_mattes(
             now += takes if self.calls else 10 * takes  # the first claims memory
             self.calls += 1
 
-    monkeypatch.setattr(live, "time", SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr(assemble, "time", SimpleNamespace(perf_counter=lambda: now))
     bshm = Slow(*fake_networks())
-    assert live.milliseconds(bshm, (64, 64)) == pytest.approx(1e3 * takes)
+    assert assemble.milliseconds(bshm, (64, 64)) == pytest.approx(1e3 * takes)
     assert bshm.calls == mattes
 
 
@@ -126,7 +126,7 @@ def test_a_signal_while_networks_load_leaves_nothing(
         os.kill(os.getpid(), number)
         time.sleep(1)
 
-    monkeypatch.setattr(live, "live_parts", load)
+    monkeypatch.setattr(live, "live_supply", load)
     before = signal.getsignal(number)
     words = ["--bg", "#00b140", "--source", "demo", "--sink", str(tmp_path / "live.mkv")]
     assert main(words) == 130

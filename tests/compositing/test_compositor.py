@@ -148,12 +148,12 @@ def test_a_full_matte_shows_the_picture_alone(size: tuple[int, int], value: floa
     assert (alpha == 255).all()
 
 
-def test_covered_is_the_background_and_nothing_else() -> None:
+def test_the_background_alone_is_the_background_and_nothing_else() -> None:
     rng = np.random.default_rng(0)
     compositor = Compositor((64, 32))
     image, background = (noise(rng, 32, 64, 0, 256) for _ in range(2))
     compositor(image, flat_matte(0.7), background, foreground=True)
-    composite, alpha, front = compositor.covered(background)
+    composite, alpha, front = compositor.background_alone(background)
     assert np.array_equal(composite, background)
     assert not alpha.any()
     assert not front.any()

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ArraySource, ListSink
+from conftest import ArraySource, ListSink, loop_of
 from test_gpu_live import Stand, apart, on_the_cpu
 
 from bshm_live.compositing.background import Fixed, cover, studio
 from bshm_live.gpu.parts import GpuParts, open_gpu
 from bshm_live.loop.in_flight import InFlight
-from bshm_live.loop.parts import cpu_parts
+from bshm_live.loop.parts import Always, cpu_parts
 from bshm_live.loop.pipeline import Pipeline
 from bshm_live.loop.trial import agree_around
 from bshm_live.runtimes import cache as engine_cache
@@ -45,7 +45,7 @@ def parts() -> Iterator[GpuParts]:
 def composites(pipeline: Pipeline, pictures: list[np.ndarray]) -> list[np.ndarray]:
     sink = ListSink()
     pipeline.run(ArraySource(pictures), [sink])
-    assert all(shot.covered for shot in sink.shots), pipeline.trouble
+    assert all(shot.has_person for shot in sink.shots), pipeline.trouble
     return [shot.composite for shot in sink.shots]
 
 
@@ -53,11 +53,9 @@ def test_the_loop_gives_what_it_gives_on_the_cpu(
     parts: GpuParts, pictures: list[np.ndarray]
 ) -> None:
     background = Fixed(studio(SIZE))
-    gpu = Pipeline(
-        parts.bshm, background, SIZE, steadier=parts.steadier, compositor=parts.compositor
-    )
+    gpu = Pipeline(Always(parts), background, SIZE)
     with load_bshm(PRESET, get_runtime("onnxruntime")) as bshm:
-        right = composites(Pipeline(bshm, background, SIZE), pictures)
+        right = composites(loop_of(bshm, background, SIZE), pictures)
     for one, other in zip(composites(gpu, pictures), right, strict=True):
         assert apart(one, other) <= LEVELS
     parts.steadier.reset()
@@ -70,7 +68,7 @@ def test_the_loop_gives_what_it_gives_on_the_cpu(
 def test_the_kernels_agree_with_numpy_on_the_card_s_own_mattes(
     parts: GpuParts, pictures: list[np.ndarray]
 ) -> None:
-    agree_around(parts, cpu_parts(parts.bshm, SIZE), pictures)
+    agree_around(parts, cpu_parts(parts.matting, SIZE), pictures)
 
 
 @pytest.mark.usefixtures("toy_engines")
@@ -82,7 +80,7 @@ def test_a_live_picture_moves_to_the_card(tmp_path: Path, monkeypatch: pytest.Mo
     stand.run(monkeypatch)
     number, line = stand.told("takes over")
     assert "frames stay on the GPU: takes over after" in line
-    assert all(shot.covered for shot in stand.sink.shots)
+    assert all(shot.has_person for shot in stand.sink.shots)
     mine = [shot.composite for shot in stand.sink.shots[number - 1 :]]
     for one, other in zip(mine, on_the_cpu(stand.given[number - 1 :]), strict=True):
         assert apart(one, other) <= LEVELS

@@ -13,24 +13,23 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from conftest import ListSink, fake_networks, goldens, portrait, write_clip
+from conftest import ListSink, fake_networks, goldens, heard, loop_of, portrait, write_clip
 from cuda_twin import AMPERE, BUILDS, WHY_NOT, Twin, gpu_here
 
 from bshm_live.cli import main
 from bshm_live.commands import live
 from bshm_live.commands import machine as doctor
 from bshm_live.compositing.background import Fixed, plain
-from bshm_live.compositing.compositor import LIGHT_WRAP, Compositor
+from bshm_live.compositing.compositor import LIGHT_WRAP
 from bshm_live.errors import EngineError
 from bshm_live.gpu import bench as gpu_bench
 from bshm_live.gpu import nvrtc, rates
 from bshm_live.gpu.compositor import GpuCompositor
 from bshm_live.loop import guard
-from bshm_live.loop.pipeline import Pipeline
 from bshm_live.matting.bshm import Bshm
 from bshm_live.runtimes import cache as engine_cache
 from bshm_live.runtimes.manifest import NETWORKS
-from bshm_live.settings import Settings, parse_background
+from bshm_live.settings import Live, Look, Networks, parse_background
 from bshm_live.types import Frame
 
 GREEN = (64, 177, 0)  # BGR of #00b140
@@ -105,13 +104,22 @@ class Stand:
             self.given.append(Frame(picture, number, number / self.fps))
             yield self.given[-1]
 
-    def run(self, monkeypatch: pytest.MonkeyPatch, **options: bool) -> None:
+    def run(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        *,
+        steady: bool = True,
+        light_wrap: bool = False,
+        mirror: bool = False,
+    ) -> None:
         monkeypatch.setattr(live, "open_source", lambda *_: self)
         monkeypatch.setattr(live, "open_sinks", lambda *_: [self.sink])
         monkeypatch.setattr(live, "say", self.say)
         monkeypatch.setattr(guard, "LATE_S", LONG_S)  # how fast it is, is not what is tested
-        background = parse_background("#00b140")
-        live.run_live(Settings(background, runtime="tensorrt", preset="balanced", **options))
+        look = Look(parse_background("#00b140"), mirror=mirror, light_wrap=light_wrap)
+        networks = Networks("tensorrt", "balanced", steady=steady)
+        with heard(self.say):
+            live.run_live(look, networks, Live())
 
     def told(self, words: str) -> tuple[int, str]:
         (found,) = [pair for pair in self.lines if words in pair[1]]
@@ -120,10 +128,8 @@ class Stand:
 
 def on_the_cpu(frames: list[Frame], *, wrap: float = 0.0, **options: bool) -> list[np.ndarray]:
     """Composites of the same networks, their arithmetic in NumPy."""
-    sink, compositor = ListSink(), Compositor(SIZE, wrap=wrap)
-    green = Fixed(plain(GREEN, SIZE))
-    bshm = Bshm(*fake_networks())
-    Pipeline(bshm, green, SIZE, compositor=compositor, **options).run(frames, [sink])
+    sink, green = ListSink(), Fixed(plain(GREEN, SIZE))
+    loop_of(Bshm(*fake_networks()), green, SIZE, wrap=wrap, **options).run(frames, [sink])
     return [shot.composite for shot in sink.shots]
 
 
@@ -145,7 +151,7 @@ def test_a_live_picture_moves_to_the_gpu_between_two_frames(
     number, line = stand.told("takes over")
     assert f"{AMPERE}, f16, frames stay on the GPU: takes over after " in line
     assert number > 3, "frames left while the engines were built and compared"
-    assert [shot.covered for shot in stand.sink.shots] == [True] * len(stand.given)
+    assert [shot.has_person for shot in stand.sink.shots] == [True] * len(stand.given)
     mine = [shot.composite for shot in stand.sink.shots]
     before = on_the_cpu(stand.given[: number - 1], **options)
     for one, other in zip(mine[: number - 1], before, strict=True):
@@ -168,7 +174,7 @@ def test_without_the_kernels_compiler_the_networks_run_on_the_gpu_alone(
     assert f"{AMPERE}, f16, composites on the CPU (NVRTC, the kernels' compiler, is not" in line
     assert nvrtc.INSTALL in line
     assert len([text for _, text in stand.lines if "GPU" in text or "NVRTC" in text]) == 1
-    assert all(shot.covered for shot in stand.sink.shots)
+    assert all(shot.has_person for shot in stand.sink.shots)
     assert not twin.device.cuda.launched
     assert len(stand.given) > number
 
@@ -207,7 +213,7 @@ def test_a_card_that_is_lost_leaves_no_raw_pixel(
     stand.run(monkeypatch, steady=False)
     number, line = stand.told("back on the CPU")
     assert "fallen off the bus" in line
-    assert all(shot.covered for shot in stand.sink.shots)
+    assert all(shot.has_person for shot in stand.sink.shots)
     mine = [shot.composite for shot in stand.sink.shots[number - 1 :]]
     right = on_the_cpu(stand.given[number - 1 :], smooth=False)
     assert len(right) >= MORE - 1

@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from conftest import ArraySource, FakeEngine, ListSink, fake_networks, portrait
+from conftest import ArraySource, FakeEngine, ListSink, fake_networks, loop_of, portrait
 from gpu_twin import HostCuda, host_engines, host_kernels
 
 from bshm_live.compositing.background import Background, Blur, Fixed, cover, plain
-from bshm_live.compositing.compositor import Compositor
 from bshm_live.errors import EngineError
 from bshm_live.gpu.compositor import GpuCompositor, in_layout
 from bshm_live.gpu.parts import GpuParts, gpu_parts
 from bshm_live.loop.in_flight import InFlight
+from bshm_live.loop.parts import Always
 from bshm_live.loop.pipeline import Pipeline
 from bshm_live.matting.bshm import Bshm
 from bshm_live.matting.temporal import Steadier
@@ -39,16 +39,14 @@ def make() -> Callable[..., GpuParts]:
 
 
 def twin(parts: GpuParts) -> HostCuda:
-    assert isinstance(parts.bshm.cuda, HostCuda)
-    return parts.bshm.cuda
+    assert isinstance(parts.matting.cuda, HostCuda)
+    return parts.matting.cuda
 
 
 def on_gpu(parts: GpuParts, background: Background) -> Pipeline:
     """The loop of a live picture."""
     size = parts.compositor.size
-    return Pipeline(
-        parts.bshm, background, size, steadier=parts.steadier, compositor=parts.compositor
-    )
+    return Pipeline(Always(parts), background, size)
 
 
 def shots_of(pipeline: Pipeline, pictures: list[np.ndarray]) -> list[Shot]:
@@ -98,14 +96,12 @@ def test_the_loop_gives_what_it_gives_on_the_cpu(
 ) -> None:
     pictures, background = scenes(size=size), Fixed(plain(BACKDROP, size))
     cpu, gpu = ListSink(needs_foreground=True), ListSink(needs_foreground=True)
-    compositor = Compositor(size, wrap=wrap)
-    Pipeline(Bshm(*fake_networks()), background, size, compositor=compositor).run(
-        ArraySource(pictures), [cpu]
-    )
+    loop = loop_of(Bshm(*fake_networks()), background, size, wrap=wrap)
+    loop.run(ArraySource(pictures), [cpu])
     parts = make(size=size, wrap=wrap)
     on_gpu(parts, background).run(ArraySource(pictures), [gpu])
     for one, other in zip(gpu.shots, cpu.shots, strict=True):
-        assert one.covered == other.covered
+        assert one.has_person == other.has_person
         for name in ("composite", "alpha", "foreground"):
             mine, theirs = getattr(one, name).astype(int), getattr(other, name)
             assert np.abs(mine - theirs).max() <= 1
@@ -124,7 +120,7 @@ def test_real_networks_agree_on_real_frames() -> None:
     source.close()
     background = Fixed(plain(BACKDROP, size))
     cpu, gpu = ListSink(), ListSink()
-    Pipeline(Bshm(*engines), background, size).run(ArraySource(pictures), [cpu])
+    loop_of(Bshm(*engines), background, size).run(ArraySource(pictures), [cpu])
     cuda = HostCuda(host_kernels(), seed=1)
     parts = gpu_parts(cuda, host_engines(cuda, engines), size)
     on_gpu(parts, background).run(ArraySource(pictures), [gpu])
@@ -138,7 +134,7 @@ def test_real_networks_agree_on_real_frames() -> None:
 
 def test_a_blur_sees_the_matte_that_lies_on_the_gpu(make: Callable[..., GpuParts]) -> None:
     cpu, gpu = ListSink(), ListSink()
-    Pipeline(Bshm(*fake_networks()), Blur(20, SIZE), SIZE).run(ArraySource(scenes(3)), [cpu])
+    loop_of(Bshm(*fake_networks()), Blur(20, SIZE), SIZE).run(ArraySource(scenes(3)), [cpu])
     parts = make(seed=3)
     on_gpu(parts, Blur(20, SIZE)).run(ArraySource(scenes(3)), [gpu])
     for one, other in zip(gpu.shots, cpu.shots, strict=True):
@@ -151,7 +147,7 @@ def test_the_matter_alone_serves_the_cpu_s_loop(make: Callable[..., GpuParts]) -
     one, other = Steadier(), Steadier()
     kept: list[Matte] = []
     for picture in scenes(3):
-        mine = one.steady(parts.bshm.matte(picture, one.hint(picture)))
+        mine = one.steady(parts.matting.matte(picture, one.hint(picture)))
         theirs = other.steady(cpu.matte(picture, other.hint(picture)))
         kept.append(mine)
         for name in ("alpha", "residual", "unified", "coarse", "guide"):
@@ -179,7 +175,7 @@ def test_the_guard_fetches_no_full_matte(make: Callable[..., GpuParts], monkeypa
 
     monkeypatch.setattr(HostCuda, "download", counted)
     on_gpu(parts, Fixed(plain(BACKDROP, SIZE))).run(ArraySource(scenes(1)), [ListSink()])
-    full, low = SIZE[0] * SIZE[1], parts.bshm.low[0] * parts.bshm.low[1]
+    full, low = SIZE[0] * SIZE[1], parts.matting.low[0] * parts.matting.low[1]
     assert back <= full * (3 + 1) + 4 * low + 64
 
 
@@ -192,8 +188,8 @@ def test_a_broken_matte_shows_the_background(make: Callable[..., GpuParts], stag
     break_at(engines[stage], {3, 4})
     seen = []
     for shot in shots_of(on_gpu(make(engines, seed=stage), Fixed(plain(BACKDROP, SIZE))), scenes()):
-        seen.append(shot.covered)
-        if not shot.covered:
+        seen.append(shot.has_person)
+        if not shot.has_person:
             assert (shot.composite == BACKDROP).all()
             assert not shot.alpha.any()
             assert shot.foreground is not None
@@ -232,15 +228,17 @@ def test_an_engine_that_fails_leaves_no_trace(make: Callable[..., GpuParts]) -> 
 
     engines[1].function = wrong
     on_gpu(parts, background).run(ArraySource(scenes(4)), [sink])
-    assert [shot.covered for shot in sink.shots] == [True, False, True, True]
+    assert [shot.has_person for shot in sink.shots] == [True, False, True, True]
     assert (sink.shots[1].composite == BACKDROP).all()
 
 
-def test_covered_is_the_background_and_needs_no_gpu(make: Callable[..., GpuParts]) -> None:
+def test_the_background_alone_is_the_background_and_needs_no_gpu(
+    make: Callable[..., GpuParts],
+) -> None:
     background = portrait(*SIZE).background
     parts = make()
     before = len(twin(parts).launched)
-    composite, alpha, front = parts.compositor.covered(background)
+    composite, alpha, front = parts.compositor.background_alone(background)
     assert np.array_equal(composite, background)
     assert not np.shares_memory(composite, background)
     assert not alpha.any()
@@ -266,7 +264,7 @@ def test_two_in_flight_give_what_one_by_one_gives(make: Callable[..., GpuParts],
     one = shots_of(on_gpu(make(), Changing()), pictures)
     two = shots_of(InFlight(parts, Changing(), SIZE), pictures)
     for mine, right in zip(two, one, strict=True):
-        assert mine.covered
+        assert mine.has_person
         assert all(map(np.array_equal, layers(mine), layers(right)))
     parts.close()
 
@@ -305,7 +303,7 @@ def test_the_steadier_forgets_when_told(make: Callable[..., GpuParts]) -> None:
 
     def alpha(image: np.ndarray) -> np.ndarray:
         hint = parts.steadier.hint(image)
-        return parts.steadier.steady(parts.bshm.matte(image, hint)).alpha
+        return parts.steadier.steady(parts.matting.matte(image, hint)).alpha
 
     first = alpha(picture)
     alpha(other)
@@ -321,7 +319,7 @@ def test_a_cut_forgets(make: Callable[..., GpuParts]) -> None:
     bright = np.clip(picture.astype(int) + 90, 0, 255).astype(np.uint8)
 
     def alpha(of: GpuParts, image: np.ndarray) -> np.ndarray:
-        return of.steadier.steady(of.bshm.matte(image, of.steadier.hint(image))).alpha
+        return of.steadier.steady(of.matting.matte(image, of.steadier.hint(image))).alpha
 
     alpha(parts, picture)
     assert np.array_equal(alpha(parts, bright), alpha(fresh, bright))
@@ -330,10 +328,10 @@ def test_a_cut_forgets(make: Callable[..., GpuParts]) -> None:
 def test_without_smoothing_hints_stay(make: Callable[..., GpuParts]) -> None:
     parts = make(smooth=False)
     for picture in scenes(2):
-        matte = parts.bshm.matte(picture, parts.steadier.hint(picture))
+        matte = parts.matting.matte(picture, parts.steadier.hint(picture))
         raw = matte.alpha.copy()
         assert np.array_equal(parts.steadier.steady(matte).alpha, raw)
-    hint = parts.bshm.buffers["hint"]
+    hint = parts.matting.buffers["hint"]
     assert twin(parts).view(hint.pointer, hint.shape, hint.dtype).any()
 
 
@@ -342,8 +340,8 @@ def test_a_frame_decoded_into_pinned_memory_is_not_copied(make: Callable[..., Gp
     lane = parts.lanes.all[0]
     mine = lane.host("frame", pictures[0].shape)
     mine[...] = pictures[0]
-    right = make().bshm.matte(pictures[0])
-    assert np.array_equal(parts.bshm.matte(mine).alpha, right.alpha)
+    right = make().matting.matte(pictures[0])
+    assert np.array_equal(parts.matting.matte(mine).alpha, right.alpha)
 
 
 def test_a_new_picture_size_is_taken(make: Callable[..., GpuParts]) -> None:
@@ -351,19 +349,19 @@ def test_a_new_picture_size_is_taken(make: Callable[..., GpuParts]) -> None:
     for size in (SIZE, (300, 170), SIZE):
         picture = portrait(*size).picture
         right = Bshm(*fake_networks()).matte(picture)
-        assert np.abs(parts.bshm.matte(picture).alpha - right.alpha).max() < 1e-5
+        assert np.abs(parts.matting.matte(picture).alpha - right.alpha).max() < 1e-5
 
 
 def test_too_large_a_picture_is_refused(make: Callable[..., GpuParts]) -> None:
     with pytest.raises(EngineError, match="too large"):
-        make().bshm.matte(np.zeros((128, 256 * 16, 3), np.uint8))
+        make().matting.matte(np.zeros((128, 256 * 16, 3), np.uint8))
 
 
 def test_wrong_mattes_are_refused(make: Callable[..., GpuParts]) -> None:
     parts, picture = make(), scenes(1)[0]
     with pytest.raises(TypeError):
-        parts.steadier.steady(parts.bshm.matte(picture))
-    raw = parts.bshm.matte(picture, parts.steadier.hint(picture))
+        parts.steadier.steady(parts.matting.matte(picture))
+    raw = parts.matting.matte(picture, parts.steadier.hint(picture))
     with pytest.raises(TypeError):
         parts.compositor(picture, raw, picture)
     with pytest.raises(ValueError, match="picture"):
@@ -377,7 +375,7 @@ def test_video_layouts_leave_as_such(make: Callable[..., GpuParts], layout: str)
     planes, composite = (
         of.compositor(
             picture,
-            of.steadier.steady(of.bshm.matte(picture, of.steadier.hint(picture))),
+            of.steadier.steady(of.matting.matte(picture, of.steadier.hint(picture))),
             background,
         )[0]
         for of in (parts, bgr)
@@ -387,8 +385,8 @@ def test_video_layouts_leave_as_such(make: Callable[..., GpuParts], layout: str)
     assert np.abs(planes[:128].astype(int) - right[:128]).max() <= 1
     # OpenCV takes one pixel's chroma for four; the disc's and wall's differ by a few levels
     assert np.median(np.abs(planes[128:].astype(int) - right[128:])) <= 2
-    covered = parts.compositor.covered(background)[0]
-    assert covered.shape == planes.shape
+    alone = parts.compositor.background_alone(background)[0]
+    assert alone.shape == planes.shape
 
 
 def test_stage_times_come_from_the_gpu_s_clock(make: Callable[..., GpuParts]) -> None:

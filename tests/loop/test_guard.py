@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 
 import av
 import cv2
@@ -22,6 +23,7 @@ from bshm_live.compositing.background import Fixed, card, plain
 from bshm_live.compositing.compositor import Compositor
 from bshm_live.errors import EngineError, SourceError
 from bshm_live.loop.guard import APPEARS, HELD, LATE_S, MOST, WHOLE, Guard
+from bshm_live.loop.parts import Always, cpu_parts
 from bshm_live.loop.pipeline import Pipeline
 from bshm_live.matting.bshm import Bshm
 from bshm_live.matting.check import check
@@ -129,7 +131,8 @@ def wrap(owner: object, name: str, wrong: Callable[..., object], now: Callable[[
 
 def spoil(pipeline: Pipeline, stage: str, fault: str, now: Callable[[], bool]) -> None:
     """Makes one stage fail in one way while `now()`."""
-    bshm = pipeline.bshm
+    parts = pipeline.supply.current()
+    bshm = parts.matting
 
     def arrays(result):  # type: ignore[no-untyped-def]
         if isinstance(result, dict):
@@ -149,14 +152,14 @@ def spoil(pipeline: Pipeline, stage: str, fault: str, now: Callable[[], bool]) -
     elif stage == "preprocess":
         wrap(bshm, "_prepare", arrays, now)
     elif stage == "hint":
-        wrap(pipeline.steadier, "hint", lambda h: None if h is None else spoilt(h, fault), now)
+        wrap(parts.steadier, "hint", lambda h: None if h is None else spoilt(h, fault), now)
     elif stage == "steadier":
-        wrap(pipeline.steadier, "steady", matte, now)
+        wrap(parts.steadier, "steady", matte, now)
     elif stage == "background":
         wrap(pipeline, "background", lambda picture: spoilt(picture, fault), now)
     elif stage == "compositor":
-        wrap(pipeline, "compositor", raw, now)
-        pipeline.compositor.covered = Compositor(SIZE).covered  # type: ignore[attr-defined]
+        wrap(parts, "compositor", raw, now)
+        parts.compositor.background_alone = Compositor(SIZE).background_alone
 
 
 class SpoiltSource(ArraySource):
@@ -183,7 +186,8 @@ def run(
     """What ended the loop, None where it went through."""
     source = SpoiltSource(fault if stage == "source" else None, when)
     cover = card(SIZE) if card_too else None
-    pipeline = Pipeline(Bshm(*networks()), Fixed(plain(BACKDROP, SIZE)), SIZE, card=cover)
+    parts = SimpleNamespace(**vars(cpu_parts(Bshm(*networks()), SIZE)))  # one that can be spoilt
+    pipeline = Pipeline(Always(parts), Fixed(plain(BACKDROP, SIZE)), SIZE, card=cover)
     pipeline.guard._now = lambda: clock[0]
     spoil(pipeline, stage, fault, lambda: source.now in when)
     try:
@@ -200,12 +204,12 @@ def show(picture: np.ndarray) -> np.ndarray:
 
 def assert_nothing_raw(shots: list[Shot], spoilt_backdrop: bool = False) -> None:
     for shot in shots:
-        seen = np.ones_like(OUTSIDE) if not shot.covered else OUTSIDE
+        seen = np.ones_like(OUTSIDE) if not shot.has_person else OUTSIDE
         assert not (np.abs(shot.composite.astype(int) - MARKER).max(-1) < 40)[seen].any()
         assert not shot.alpha[seen].any()
         assert shot.foreground is not None
         assert not shot.foreground[seen].any()
-        if not spoilt_backdrop and shot.covered:
+        if not spoilt_backdrop and shot.has_person:
             assert (shot.composite[OUTSIDE] == BACKDROP).all()
 
 
@@ -218,12 +222,12 @@ def test_no_stage_that_fails_lets_a_raw_pixel_out(stage: str, fault: str) -> Non
     assert_nothing_raw(sink.shots, stage == "background")
     if ended is None:
         assert len(sink.shots) == FRAMES
-        assert all(shot.covered for shot in sink.shots[-2:])  # it goes on
+        assert all(shot.has_person for shot in sink.shots[-2:])  # it goes on
     else:
         assert len(sink.shots) == 4  # all before the fault, none behind it
     withheld = ("mpn", "qun", "mrn", "preprocess", "steadier")
     if fault in ("engine error", "late") and stage in withheld:
-        assert [shot.index for shot in sink.shots if not shot.covered] == [4, 5]
+        assert [shot.index for shot in sink.shots if not shot.has_person] == [4, 5]
     if fault == "bug":
         assert isinstance(ended, RuntimeError)
 
@@ -523,7 +527,7 @@ def test_frame_of_the_tests_is_what_they_say() -> None:
     """Without a fault the person leaves, and the test would see the room if it left."""
     sink = ListSink(needs_foreground=True)
     assert run("source", "none", set(), [sink]) is None
-    assert all(shot.covered for shot in sink.shots)
+    assert all(shot.has_person for shot in sink.shots)
     assert all((shot.composite[28:36, 60:68] == MARKER).all() for shot in sink.shots)
     frame = Frame(plain(MARKER, SIZE), 0, 0.0)
     leak = Shot(frame.image, np.full(SIZE[::-1], 255, np.uint8), frame.image, 0, 0.0, True)

@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from conftest import ArraySource, FakeEngine, ListSink, fake_networks, portrait
+from conftest import ArraySource, FakeEngine, ListSink, fake_networks, loop_of, portrait
 
 from bshm_live.compositing.background import Blur, Fixed, plain
 from bshm_live.errors import EngineError
-from bshm_live.loop.pipeline import KEPT, Pipeline, StageClock
+from bshm_live.loop.clock import KEPT, StageClock
+from bshm_live.loop.pipeline import Pipeline
 from bshm_live.matting.bshm import Bshm
 from bshm_live.types import Frame, Shot
 
@@ -30,7 +31,7 @@ def scenes(count: int = 6) -> list[np.ndarray]:
 
 def build(engines: tuple[FakeEngine, ...] | None = None, **options: bool) -> Pipeline:
     background = Fixed(plain(BACKDROP, SIZE))
-    return Pipeline(Bshm(*(engines or fake_networks())), background, SIZE, **options)
+    return loop_of(Bshm(*(engines or fake_networks())), background, SIZE, **options)
 
 
 def break_engine(engine: FakeEngine, fault: str, at: Callable[[int], bool]) -> None:
@@ -72,18 +73,18 @@ def test_a_failing_stage_shows_the_background_and_no_raw_pixel(stage: int, fault
     pipeline, sink = build(engines), ListSink(needs_foreground=True)
     pipeline.run(ArraySource(scenes()), [sink])
     for shot in sink.shots:
-        if not shot.covered:
+        if not shot.has_person:
             assert (shot.composite == BACKDROP).all()
             assert not shot.alpha.any()
             assert shot.foreground is not None
             assert not shot.foreground.any()
     # MPN's and QUN's faults may be healed by the stages behind them; MRN's cannot.
     if stage == 2 or fault in ("raise", "nan"):
-        assert [shot.covered for shot in sink.shots] == [True, True, False, False, True, True]
-    assert sink.shots[-1].covered
+        assert [shot.has_person for shot in sink.shots] == [True, True, False, False, True, True]
+    assert sink.shots[-1].has_person
 
 
-def test_the_first_frame_is_covered_when_the_networks_are_broken() -> None:
+def test_the_first_frame_is_withheld_when_the_networks_are_broken() -> None:
     engines = fake_networks()
     break_engine(engines[0], "raise", lambda call: True)
     sink = ListSink()
@@ -96,7 +97,7 @@ def test_the_first_frame_is_covered_when_the_networks_are_broken() -> None:
 def test_a_blur_without_a_matte_shows_nothing_of_the_room() -> None:
     engines = fake_networks()
     break_engine(engines[2], "raise", lambda call: True)
-    pipeline = Pipeline(Bshm(*engines), Blur(20, SIZE), SIZE)
+    pipeline = loop_of(Bshm(*engines), Blur(20, SIZE), SIZE)
     sink = ListSink()
     pipeline.run(ArraySource(scenes(2)), [sink])
     assert all(np.ptp(shot.composite) == 0 for shot in sink.shots)
@@ -122,7 +123,7 @@ def test_a_card_stands_in_where_one_is_given() -> None:
     break_engine(engines[2], "raise", lambda call: call == 2)
     sink, cover = ListSink(), plain((1, 2, 3), SIZE)
     background = Fixed(plain(BACKDROP, SIZE))
-    Pipeline(Bshm(*engines), background, SIZE, card=cover).run(ArraySource(scenes(3)), [sink])
+    loop_of(Bshm(*engines), background, SIZE, card=cover).run(ArraySource(scenes(3)), [sink])
     assert [(shot.composite == (1, 2, 3)).all() for shot in sink.shots] == [False, True, False]
 
 

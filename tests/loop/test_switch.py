@@ -14,16 +14,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import FakeEngine, fake_networks, portrait
+from conftest import FakeEngine, fake_networks, heard, portrait
 
 from bshm_live.compositing.background import Fixed, plain
 from bshm_live.compositing.compositor import Compositor
 from bshm_live.errors import EngineError
-from bshm_live.loop.gpu_start import Builder
+from bshm_live.loop.gpu_start import Builder, GpuStart
 from bshm_live.loop.guard import Guard
 from bshm_live.loop.parts import CpuParts, cpu_parts
 from bshm_live.loop.pipeline import Pipeline
-from bshm_live.loop.switch import Swap
+from bshm_live.loop.switch import Switch
 from bshm_live.loop.trial import Trial, agree
 from bshm_live.matting.bshm import Bshm
 from bshm_live.matting.temporal import Steadier
@@ -116,35 +116,50 @@ class Gpu:
 
 
 class Stage:
-    """A Swap with all around it: `said` lines, the builder's folder.
+    """A Switch and a GPU's start with all around them: `said` lines, the builder's folder.
 
     With `second` there is another way behind the GPU's: its networks alone.
     """
 
     def __init__(
-        self, folder: Path, gpu: Gpu, code: str, ends: int, patience_s: float, second: bool
+        self,
+        folder: Path,
+        gpu: Gpu,
+        code: str,
+        ends: int,
+        patience_s: float,
+        second: bool,
+        said: list[str],
     ) -> None:
-        self.folder, self.gpu = folder, gpu
-        self.said: list[str] = []
+        self.folder, self.gpu, self.said = folder, gpu, said
         self.cpu = fake_networks(SMALL)
         words = [sys.executable, "-c", code, str(folder), str(ends)]
         cpu = cpu_parts(Bshm(*self.cpu), SIZE)
 
         def networks_alone() -> tuple[CpuParts, str]:
-            return replace(cpu, bshm=gpu.networks(gpu.shift)), "toy networks"
+            return replace(cpu, matting=gpu.networks(gpu.shift)), "toy networks"
 
         ways = [gpu.load, networks_alone] if second else [gpu.load]
-        builder = Builder(words, patience_s)
-        self.swap = Swap(cpu, builder, ways, Trial(cpu, gpu.twin, KNOWN), self.said.append)
+        trial = Trial(cpu, gpu.twin, KNOWN)
+        self.first = replace(cpu, matting=trial.watch(cpu.matting))
+        self.switch = Switch(self.first)
+        self.start = GpuStart(self.switch, Builder(words, patience_s), ways, trial)
+
+    @property
+    def swapped(self) -> bool:
+        """Whether the GPU makes the mattes now."""
+        return self.switch.now is not self.first
 
     def frame(self, picture: np.ndarray) -> Matte:
         """As the loop asks for it; not steadied."""
-        return self.swap.matte(picture, self.swap.steadier.hint(picture))
+        return matte_of(self.switch, picture)
+
+    def close(self) -> None:
+        self.start.close()
+        self.switch.close()
 
     def pipeline(self) -> Pipeline:
-        swap = self.swap
-        parts = dict(steadier=swap.steadier, compositor=swap.compositor)
-        pipeline = Pipeline(swap.bshm, Fixed(plain(BACKDROP, SIZE)), SIZE, **parts)
+        pipeline = Pipeline(self.switch, Fixed(plain(BACKDROP, SIZE)), SIZE)
         pipeline.guard = Guard(now=lambda: 0.0)  # a busy machine is not what is tested
         return pipeline
 
@@ -169,6 +184,18 @@ class Stage:
         return mattes
 
 
+def matte_of(switch: Switch, picture: np.ndarray) -> Matte:
+    """What the parts in use say of a picture; those that fail are given up, as in the loop."""
+    parts = switch.current()
+    try:
+        return parts.matting.matte(picture, parts.steadier.hint(picture))
+    except EngineError as error:
+        other = switch.instead(error)
+        if other is None:
+            raise
+        return other.matting.matte(picture, other.steadier.hint(picture))
+
+
 def wait_for(done: Callable[[], object]) -> None:
     end = time.monotonic() + LONG_S
     while not done():
@@ -189,7 +216,8 @@ Start = Callable[..., Stage]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    stages = []
+    stages: list[Stage] = []
+    said: list[str] = []
 
     def make(
         gpu: Gpu | None = None,
@@ -199,24 +227,25 @@ def start(tmp_path: Path) -> Iterator[Start]:
         patience_s: float = LONG_S,
         second: bool = False,
     ) -> Stage:
-        stages.append(Stage(tmp_path, gpu or Gpu(), code, ends, patience_s, second))
+        stages.append(Stage(tmp_path, gpu or Gpu(), code, ends, patience_s, second, said))
         return stages[-1]
 
-    yield make
+    with heard(said.append):
+        yield make
     for stage in stages:
-        stage.swap.close()
+        stage.close()
 
 
 def test_the_first_frames_are_the_cpus_and_then_the_gpu_takes_over(start: Start) -> None:
     stage = start()
     first = stage.frame(KNOWN)  # at once, whatever the builder does
     assert first.unified.shape == SMALL
-    assert stage.swap.low == SMALL
+    assert stage.switch.now.matting.low == SMALL
     stage.builder()
     before = [stage.frame(KNOWN) for _ in range(3)]
     assert all(matte.unified.shape == SMALL for matte in before)
     stage.let_builder_end()
-    mattes = stage.frames_until(lambda: stage.swap.swapped)
+    mattes = stage.frames_until(lambda: stage.swapped)
     sizes = [matte.unified.shape for matte in mattes]
     assert sizes == sorted(sizes)  # small, small, ..., large: one change, and not back
     assert (sizes[0], sizes[-1]) == (SMALL, LARGE)
@@ -226,17 +255,17 @@ def test_the_first_frames_are_the_cpus_and_then_the_gpu_takes_over(start: Start)
     )
     (line,) = stage.said
     assert line.startswith("toy GPU: takes over after ")
-    assert (stage.swap.low, stage.swap.high) == (LARGE, (256, 512))
+    assert (stage.switch.now.matting.low, stage.switch.now.matting.high) == (LARGE, (256, 512))
     picture = portrait(seed=9).picture
     right = Bshm(*fake_networks(LARGE)).matte(picture)
-    assert np.array_equal(stage.swap.matte(picture).alpha, right.alpha)
+    assert np.array_equal(stage.switch.now.matting.matte(picture).alpha, right.alpha)
 
 
 def test_the_gpu_makes_no_matte_that_leaves_before_it_agreed(start: Start) -> None:
     """Frames go on while both are compared, and come from the CPU."""
     stage = start()
     stage.let_builder_end()
-    mattes = stage.frames_until(lambda: stage.swap.swapped)
+    mattes = stage.frames_until(lambda: stage.swapped)
     assert len(mattes) >= 4  # one per comparison on live frames, and the one that was swapped
     assert all(matte.unified.shape == SMALL for matte in mattes[:-1])
     twin = stage.gpu.made[1]
@@ -266,7 +295,7 @@ def test_a_gpu_that_disagrees_is_refused(start: Start, gpu: Gpu, reason: str) ->
     assert "\n" not in line
     mattes = [stage.frame(KNOWN) for _ in range(5)]
     assert all(matte.unified.shape == SMALL for matte in mattes)
-    assert not stage.swap.swapped
+    assert not stage.swapped
     wait_for(lambda: all(engine.closed for engines in gpu.made for engine in engines))
 
 
@@ -280,23 +309,23 @@ def test_a_pipeline_runs_through_the_change(start: Start, second: bool) -> None:
     def frame() -> bool:
         troubles.add(pipeline.trouble)
         shots.append(pipeline.shoot(Frame(KNOWN, len(shots), len(shots) / 30)))
-        return stage.swap.swapped
+        return stage.swapped
 
     wait_for(frame)
     frame()
     assert troubles == {None}
-    assert all(shot.covered for shot in shots)
+    assert all(shot.has_person for shot in shots)
     assert all(shot.composite.shape == KNOWN.shape for shot in shots)
 
 
 def test_where_its_composites_are_wrong_the_gpu_s_networks_still_serve(start: Start) -> None:
     stage = start(Gpu(levels=3), second=True)
     stage.let_builder_end()
-    stage.frames_until(lambda: stage.swap.swapped)
+    stage.frames_until(lambda: stage.swapped)
     (line,) = stage.said
     assert line.startswith("toy networks (the GPU's composite differs")
     assert "takes over after" in line
-    assert stage.swap.now.compositor is stage.swap.cpu.compositor
+    assert stage.switch.now.compositor is stage.first.compositor
     assert all(engine.closed for engine in stage.gpu.made[0])
 
 
@@ -306,7 +335,7 @@ def test_a_gpu_whose_networks_are_wrong_is_refused_once(start: Start) -> None:
     stage.frames_until(lambda: bool(stage.said))
     (line,) = stage.said
     assert line.startswith("the CPU goes on: the GPU's alpha differs")
-    assert not stage.swap.swapped
+    assert not stage.swapped
 
 
 def test_a_compositor_that_fails_later_withholds_one_frame(start: Start) -> None:
@@ -314,14 +343,14 @@ def test_a_compositor_that_fails_later_withholds_one_frame(start: Start) -> None
     stage.let_builder_end()
     pipeline = stage.pipeline()
     frames = (Frame(KNOWN, i, i / 30) for i in itertools.count())
-    wait_for(lambda: pipeline.shoot(next(frames)) and stage.swap.swapped)
+    wait_for(lambda: pipeline.shoot(next(frames)) and stage.swapped)
     stage.gpu.compositors[0].fails = True
     withheld = pipeline.shoot(next(frames))
-    assert not withheld.covered
+    assert not withheld.has_person
     assert (withheld.composite == BACKDROP).all()
     assert pipeline.trouble == "the toy GPU composites no more: cool it"
-    assert pipeline.shoot(next(frames)).covered
-    assert not stage.swap.swapped
+    assert pipeline.shoot(next(frames)).has_person
+    assert not stage.swapped
     assert stage.said[1:] == ["back on the CPU: the toy GPU composites no more: cool it"]
 
 
@@ -354,10 +383,11 @@ def test_a_builder_that_cannot_start_is_told(tmp_path: Path) -> None:
     said: list[str] = []
     gpu, cpu = Gpu(), cpu_parts(Bshm(*fake_networks(SMALL)), SIZE)
     absent = Builder([str(tmp_path / "absent")])
-    with Swap(cpu, absent, [gpu.load], Trial(cpu, gpu.twin, KNOWN), said.append) as swap:
+    trial, switch = Trial(cpu, gpu.twin, KNOWN), Switch(cpu)
+    with heard(said.append), switch, GpuStart(switch, absent, [gpu.load], trial):
         wait_for(lambda: said)
         assert "does not start" in said[0]
-        assert swap.matte(KNOWN).unified.shape == SMALL
+        assert matte_of(switch, KNOWN).unified.shape == SMALL
 
 
 @pytest.mark.parametrize("code", [SLOW, DEAF], ids=["obedient", "deaf"])
@@ -366,7 +396,7 @@ def test_closing_ends_the_builder(start: Start, code: str) -> None:
     pid = stage.builder()
     stage.frame(KNOWN)
     begin = time.monotonic()
-    stage.swap.close()
+    stage.close()
     assert time.monotonic() - begin < 10
     wait_for(lambda: not runs(pid))
     assert stage.said == []
@@ -392,7 +422,7 @@ def test_closing_while_both_are_compared_closes_all(start: Start) -> None:
     stage = start()
     stage.let_builder_end()
     wait_for(lambda: len(stage.gpu.made) == 2)  # loaded, and waiting for a frame that never comes
-    stage.swap.close()
+    stage.close()
     assert stage.said == []
     assert all(engine.closed for engines in (stage.cpu, *stage.gpu.made) for engine in engines)
 
@@ -401,7 +431,7 @@ def test_a_gpu_that_fails_later_leaves_no_gap(start: Start) -> None:
     gpu = Gpu()
     stage = start(gpu)
     stage.let_builder_end()
-    stage.frames_until(lambda: stage.swap.swapped)
+    stage.frames_until(lambda: stage.swapped)
     gpu.fail_at = gpu.made[0][2].calls + 2
     sizes = [stage.frame(KNOWN).unified.shape for _ in range(5)]
     assert sizes == [LARGE] + [SMALL] * 4

@@ -196,7 +196,7 @@ def live(*words: str) -> argparse.Namespace:
 
 def words_of(*words: str) -> list[str]:
     args = live(*words)
-    return live_words(args.live, args.live_defaults)
+    return live_words(vars(args.live), vars(args.live_defaults))
 
 
 def test_on_demand_is_always_there() -> None:

@@ -19,7 +19,7 @@ from bshm_live.matting.bshm import Bshm
 from bshm_live.settings import BackgroundSpec, parse_background
 from bshm_live.stills import read as still_input
 from bshm_live.stills.cut import box_hint, cut_out, matte_still, parse_box, scribble_hint
-from bshm_live.stills.files import Outcome, run_image
+from bshm_live.stills.files import Outcome, Task, run_image
 from bshm_live.stills.read import read_still
 
 
@@ -43,11 +43,10 @@ class Run:
     def __call__(self, *inputs: object, **options: object) -> int:
         return run_image(
             [str(i) for i in inputs],
-            self.folder,
+            Task(self.folder, **options),
             self.wide,
             self.tall,
-            report=self.outcomes.append,
-            **options,
+            self.outcomes.append,
         )
 
     @property

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from bshm_live.compositing.background import Fixed, plain
 from bshm_live.compositing.compositor import Compositor
-from bshm_live.loop.pipeline import Pipeline, StageClock
+from bshm_live.loop.clock import StageClock
+from bshm_live.loop.parts import Always, cpu_parts
+from bshm_live.loop.pipeline import Pipeline
 from bshm_live.matting.bshm import Bshm, Clock
 from bshm_live.runtimes.onnxruntime import spinning
 from bshm_live.types import Alpha, Frame, Matte, Picture, Size
@@ -76,7 +78,8 @@ class Ours:
         self.rows = (*(f"{preset}: {step}" for step in steps), f"**{preset}**, steadied")
 
     def start(self, size: Size) -> None:
-        self.pipeline = Pipeline(self.bshm, Fixed(plain(GREEN, size)), size, fail_closed=False)
+        supply = Always(cpu_parts(self.bshm, size))
+        self.pipeline = Pipeline(supply, Fixed(plain(GREEN, size)), size, fail_closed=False)
         self.compositor = Compositor(size)
         self.green = plain(GREEN, size)
 
