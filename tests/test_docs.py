@@ -7,10 +7,12 @@ import subprocess
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import ROOT
 
 from bshm_live.cli import parse
+from bshm_live.sources.video_file import VideoFile, demo_clip
 
 README = ROOT / "README.md"
 BLOCK = re.compile(r"^ *```(?:sh|bash|shell|console)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
@@ -57,6 +59,21 @@ def test_files_named_in_readme_exist() -> None:
     text = README.read_text("utf-8")
     links = re.findall(r"\]\((?!\w+:)([^)#\s]+)[^)]*\)", text)
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_python_in_readme_runs() -> None:
+    """On frames of the packaged clip, with the real networks."""
+    (code,) = re.findall(r"^```python\n(.*?)^```", README.read_text("utf-8"), re.M | re.S)
+    clip = VideoFile(demo_clip())
+    pictures = [frame.image.copy() for _, frame in zip(range(2), clip, strict=False)]
+    clip.close()
+    shown: list[np.ndarray] = []
+    names = {"picture": pictures[0], "office": pictures[1], "video": pictures, "show": shown.append}
+    exec(compile(code, str(README), "exec"), names)
+    assert names["composite"].shape == pictures[0].shape
+    assert names["alpha"].shape == pictures[0].shape[:2]
+    assert names["rgba"].shape == (*pictures[0].shape[:2], 4)
+    assert [picture.shape for picture in shown] == [picture.shape for picture in pictures]
 
 
 def tracked_files() -> list[Path]:
