@@ -138,8 +138,12 @@ class Steady(Protocol):
 class Compositing(Protocol):
     """Puts the person of a frame before a background, all of one size.
 
-    What it returns may be written anew for the next frame. Raises EngineError.
+    `wrap` in [0, 1] is how much of the background's light falls on the person's rim; it
+    may change between two frames. What is returned may be written anew for the next
+    frame. Raises EngineError.
     """
+
+    wrap: float
 
     def __call__(
         self, image: Picture, matte: Matte, background: Picture, *, foreground: bool = False

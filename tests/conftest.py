@@ -33,6 +33,7 @@ from bshm_live.compositing.background import Background  # noqa: E402
 from bshm_live.errors import SinkError, SourceError  # noqa: E402
 from bshm_live.loop.parts import Always, cpu_parts  # noqa: E402
 from bshm_live.loop.pipeline import Pipeline  # noqa: E402
+from bshm_live.loop.stage import Stage  # noqa: E402
 from bshm_live.types import Frame, Matting, Shape, Shot, Size  # noqa: E402
 
 Arrays = Mapping[str, np.ndarray]
@@ -214,12 +215,18 @@ def loop_of(
     size: Size,
     *,
     smooth: bool = True,
-    wrap: float = 0.0,
+    fail_closed: bool = True,
     **options: Any,
 ) -> Pipeline:
-    """The loop with the CPU's parts around a matting, the same for every frame."""
-    supply = Always(cpu_parts(matting, size, smooth=smooth, wrap=wrap))
-    return Pipeline(supply, background, size, **options)
+    """The loop with the CPU's parts around a matting and a Stage, both the same for every frame."""
+    supply, stage = Always(cpu_parts(matting, size, smooth=smooth)), Stage(background, **options)
+    return Pipeline(supply, lambda: stage, size, fail_closed=fail_closed)
+
+
+def stages(background: Background) -> Callable[[], Stage]:
+    """The same background all the time."""
+    stage = Stage(background)
+    return lambda: stage
 
 
 class Portrait(NamedTuple):

@@ -14,6 +14,7 @@ import numpy as np
 from bshm_live.compositing.background import Fixed, cover, studio
 from bshm_live.loop.parts import Always, cpu_parts
 from bshm_live.loop.pipeline import Pipeline
+from bshm_live.loop.stage import Stage
 from bshm_live.matting.bshm import Bshm
 from bshm_live.runtimes.choice import get_runtime, load_bshm
 from bshm_live.settings import PRESETS
@@ -26,9 +27,9 @@ CELL = (400, 300)  # width, height
 def looks(path: Path, bshm: Bshm) -> list[Picture]:
     """Each of the three frames, and its composite."""
     source = VideoFile(str(path))
-    back = Fixed(studio(source.size))
+    stage = Stage(Fixed(studio(source.size)))
     supply = Always(cpu_parts(bshm, source.size))
-    pipeline = Pipeline(supply, back, source.size, fail_closed=False)
+    pipeline = Pipeline(supply, lambda: stage, source.size, fail_closed=False)
     middle = sum(1 for _ in VideoFile(str(path))) // 2  # some files do not say it
     chosen: list[tuple[Picture, Picture]] = []
     for frame in source:

@@ -13,6 +13,7 @@ import numpy as np
 from bshm_live.compositing.background import Fixed, studio
 from bshm_live.loop.parts import Always, cpu_parts
 from bshm_live.loop.pipeline import Pipeline
+from bshm_live.loop.stage import Stage
 from bshm_live.runtimes.choice import get_runtime, load_bshm
 from bshm_live.sources.video_file import VideoFile, demo_clip
 
@@ -25,8 +26,8 @@ def main() -> None:
     source = VideoFile(demo_clip())
     with load_bshm("balanced", get_runtime("onnxruntime")) as bshm:
         parts = cpu_parts(bshm, source.size)
-        background = Fixed(studio(source.size))
-        pipeline = Pipeline(Always(parts), background, source.size, fail_closed=False)
+        stage = Stage(Fixed(studio(source.size)))
+        pipeline = Pipeline(Always(parts), lambda: stage, source.size, fail_closed=False)
         for frame in source:
             hint = parts.steadier.hint(frame.image)
             matte = bshm.matte(frame.image, hint)

@@ -7,13 +7,14 @@ import sys
 import time
 from collections.abc import Iterator
 
-from ..compositing.background import cover, open_background
+from ..compositing.background import cover
 from ..loop.assemble import preset_for
 from ..loop.clock import quantiles, stage_table
 from ..loop.parts import Always, cpu_parts
 from ..loop.pipeline import Pipeline
+from ..loop.stage import open_stage
 from ..runtimes.choice import Runtime, get_runtime, load_bshm
-from ..settings import BackgroundSpec, Networks
+from ..settings import BackgroundSpec, Look, Networks
 from ..sinks import Null
 from ..sources.video_file import VideoFile, demo_clip
 from ..types import Frame, Size
@@ -60,7 +61,8 @@ def run_cpu_bench(
     preset = preset_for(networks, size, "file")
     with load_bshm(preset, runtime, networks.threads) as bshm:
         supply = Always(cpu_parts(bshm, size))
-        pipeline = Pipeline(supply, open_background(spec, size), size)
+        stage = open_stage(Look(spec), size)
+        pipeline = Pipeline(supply, lambda: stage, size)
         pipeline.run(frames(size, WARM_UP), [Null()])
         pipeline.clock.clear()
         memory = [peak_mb()]

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from types import FrameType
 
-from ..compositing.background import card, first_picture, open_background
 from ..console import say
 from ..loop.assemble import live_supply
 from ..loop.clock import quantiles, stage_table
 from ..loop.pipeline import Pipeline
+from ..loop.stage import open_stage
 from ..runtimes.choice import require
 from ..settings import Live, Look, Networks
 from ..sinks import open_sink
@@ -35,15 +35,13 @@ def run_live(look: Look, networks: Networks, live: Live) -> None:
         source = open_source(text, live.size, live.fps, say)
         stack.callback(source.close)
         size = live.size or source.size
-        background = open_background(look.background, size)
-        alone = card(size) if live.on_trouble == "card" else None
-        placeholder = first_picture(background, size) if alone is None else alone
+        stage = open_stage(look, size, live.on_trouble)
         # Before the networks: the camera is there, and again there, seconds earlier.
-        sinks = open_sinks(look, live, size, source.fps, placeholder, stack)
-        words, supply = live_supply(look, networks, size, source.fps, stack)
+        sinks = open_sinks(look, live, size, source.fps, stage.empty(size), stack)
+        words, supply = live_supply(networks, size, source.fps, stack, wrap=stage.wrap or 0.0)
         if live.on_demand and isinstance(source, LiveCamera):
             rest_on_demand(source, sinks, stack)
-        pipeline = Pipeline(supply, background, size, mirror=look.mirror, card=alone)
+        pipeline = Pipeline(supply, lambda: stage, size)
         say(f"{source.describe()}; output {size[0]}x{size[1]}; {words}")
         for sink in sinks:
             say(sink.describe())
@@ -86,7 +84,7 @@ class LiveWatch:
             say(f"{self._instead()}: {self._told}")
 
     def _instead(self) -> str:
-        return "background alone" if self.pipeline.card is None else "card"
+        return "background alone" if self.pipeline.stage.card is None else "card"
 
     def summary(self, *, stats: bool) -> None:
         """Frames and rate; what was dropped, repeated and withheld; the delay."""

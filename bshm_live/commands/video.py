@@ -8,11 +8,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..compositing.background import Background, Fixed, open_background, studio
+from ..compositing.background import Fixed, studio
 from ..console import say
 from ..errors import SinkError
 from ..loop.assemble import file_pipeline
 from ..loop.pipeline import Pipeline
+from ..loop.stage import Stage, open_stage
 from ..settings import BackgroundSpec, Look, Networks
 from ..sinks.video_file import Layer, VideoWriter
 from ..sources.video_file import VideoFile, demo_clip
@@ -33,8 +34,8 @@ def run_video(given: Path, outputs: Outputs, look: Look, networks: Networks) -> 
     source = VideoFile(given)
     with ExitStack() as stack:
         stack.callback(source.close)
-        background = open_background(look.background, source.size)
-        words, pipeline = file_pipeline(look, networks, background, source.size, stack)
+        stage = open_stage(look, source.size)
+        words, pipeline = file_pipeline(stage, networks, source.size, stack)
         files = Files(stack)
         transparent = look.background.kind == "none"
         sound = source.path
@@ -70,9 +71,8 @@ def run_demo(output: Path, spec: BackgroundSpec | None, shown: str, networks: Ne
     size = source.size
     with ExitStack() as stack:
         stack.callback(source.close)
-        background: Background = open_background(spec, size) if spec else Fixed(studio(size))
-        look = Look(spec or BackgroundSpec("colour"))
-        words, pipeline = file_pipeline(look, networks, background, size, stack)
+        stage = open_stage(Look(spec), size) if spec else Stage(Fixed(studio(size)))
+        words, pipeline = file_pipeline(stage, networks, size, stack)
         files = Files(stack)
         files.add(VideoWriter(output, size, source.fps))
         seconds, count = run_with_bar(pipeline, source, files)

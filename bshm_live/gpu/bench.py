@@ -16,6 +16,7 @@ from ..errors import EngineError
 from ..loop.in_flight import InFlight
 from ..loop.parts import Always
 from ..loop.pipeline import Pipeline
+from ..loop.stage import Stage
 from ..runtimes.manifest import NETWORKS, load_manifest
 from ..settings import BackgroundSpec
 from ..sinks import Null
@@ -106,7 +107,7 @@ def row(parts: GpuParts, background: Background, count: int, floor: float) -> Ro
     in_the_loop(parts, background, some[:WARM_UP])
     times = in_the_loop(parts, background, some)
     start = time.perf_counter()
-    InFlight(parts, background, size).run(some, [Null()])
+    InFlight(parts, lambda: Stage(background), size).run(some, [Null()])
     rate = len(some) / (time.perf_counter() - start)
     stages = stage_medians(parts, background, some)
     p50, p95 = np.quantile(times, (0.5, 0.95))
@@ -121,7 +122,7 @@ def in_the_loop(
 ) -> list[float]:
     """Milliseconds of each frame in the loop that a live picture takes."""
     size = parts.compositor.size
-    pipeline = Pipeline(Always(parts), background, size)
+    pipeline = Pipeline(Always(parts), lambda: Stage(background), size)
     times, start = [], time.perf_counter()
 
     def done(shot: Shot) -> bool:

@@ -14,20 +14,20 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Literal
 
-from ..compositing.background import Background, plain
-from ..compositing.compositor import LIGHT_WRAP
+from ..compositing.background import plain
 from ..errors import EngineError
 from ..gpu.parts import open_gpu
 from ..matting.bshm import Bshm
 from ..runtimes.choice import Runtime, get_runtime, lacking, load_bshm
 from ..runtimes.manifest import load_manifest
-from ..settings import TALL, Look, Networks
+from ..settings import TALL, Networks
 from ..sources.video_file import VideoFile, demo_clip
 from ..types import Matting, Parts, Size, Supply
 from .gpu_start import Builder, GpuStart, Way
 from .in_flight import InFlight
 from .parts import Always, CpuParts, cpu_parts
 from .pipeline import Pipeline
+from .stage import Stage
 from .switch import Switch
 from .trial import Trial
 
@@ -58,16 +58,6 @@ def load(networks: Networks, preset: str, stack: ExitStack) -> tuple[Runtime, Bs
     return runtime, stack.enter_context(load_bshm(preset, runtime, networks.threads))
 
 
-def around(matting: Matting, look: Look, networks: Networks, size: Size) -> CpuParts:
-    """The networks' mattes on the CPU, and what was asked for around them."""
-    return cpu_parts(matting, size, smooth=networks.steady, wrap=wrap_of(look))
-
-
-def wrap_of(look: Look) -> float:
-    """How much of the background's light falls on the person's rim."""
-    return LIGHT_WRAP * look.lit
-
-
 # --- stills -----------------------------------------------------------------------------------
 
 
@@ -83,7 +73,7 @@ def still_networks(networks: Networks, stack: ExitStack) -> tuple[Runtime, Bshm,
 
 
 def file_pipeline(
-    look: Look, networks: Networks, background: Background, size: Size, stack: ExitStack
+    stage: Stage, networks: Networks, size: Size, stack: ExitStack
 ) -> tuple[str, Pipeline]:
     """What runs, in words, and the loop, closed with `stack`. Raises EngineError.
 
@@ -93,34 +83,34 @@ def file_pipeline(
     preset, runtime = preset_for(networks, size, "file"), get_runtime(networks.runtime)
     if runtime.name == "tensorrt":
         try:
-            gpu = open_gpu(preset, size, smooth=networks.steady, wrap=wrap_of(look))
+            gpu = open_gpu(preset, size, smooth=networks.steady, wrap=stage.wrap or 0.0)
         except EngineError as error:
             log.info(f"composites on the CPU: {error}")
         else:
             stack.callback(gpu.close)
             words = f"{runtime.description}, frames stay on the GPU"
-            return words, InFlight(gpu, background, size)
+            return words, InFlight(gpu, lambda: stage, size)
     matting = stack.enter_context(load_bshm(preset, runtime, networks.threads))
-    supply = Always(around(matting, look, networks, size))
-    return runtime.description, Pipeline(supply, background, size, fail_closed=False)
+    supply = Always(cpu_parts(matting, size, smooth=networks.steady))
+    return runtime.description, Pipeline(supply, lambda: stage, size, fail_closed=False)
 
 
 # --- live -------------------------------------------------------------------------------------
 
 
 def live_supply(
-    look: Look, networks: Networks, size: Size, fps: float, stack: ExitStack
+    networks: Networks, size: Size, fps: float, stack: ExitStack, *, wrap: float = 0.0
 ) -> tuple[str, Supply]:
     """What runs, in words, and the parts: the CPU's, or with TensorRT those that become the GPU's.
 
-    Closed with `stack`. Raises EngineError.
+    `wrap` is the light wrap to begin with. Closed with `stack`. Raises EngineError.
     """
     asked = networks.runtime
     gpu = asked == "tensorrt" or (asked == "auto" and not lacking("tensorrt"))
     # On the CPU until then: the runtime that starts soonest.
     first = replace(networks, runtime="onnxruntime", preset=None) if gpu else networks
     runtime, matting = live_networks(first, size, fps, stack)
-    cpu = around(matting, look, networks, size)
+    cpu = cpu_parts(matting, size, smooth=networks.steady, wrap=wrap)
     if not gpu:
         return runtime.description, Always(cpu)
     preset = preset_for(networks, size, "live", on_gpu=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 
-from ..compositing.background import Background
 from ..errors import EngineError
 from ..gpu.matter import DeviceMatte
 from ..gpu.parts import IN_FLIGHT, GpuParts
@@ -13,6 +12,7 @@ from ..matting.check import FAULT_TEXT
 from ..types import Frame, Shot, Size
 from .parts import Always
 from .pipeline import Pipeline
+from .stage import Stages
 
 
 class InFlight(Pipeline):
@@ -23,8 +23,8 @@ class InFlight(Pipeline):
     wants a guard that looks at every matte. A matte that cannot be one is an error.
     """
 
-    def __init__(self, parts: GpuParts, background: Background, size: Size) -> None:
-        super().__init__(Always(parts), background, size, fail_closed=False)
+    def __init__(self, parts: GpuParts, stages: Stages, size: Size) -> None:
+        super().__init__(Always(parts), stages, size, fail_closed=False)
         self._gpu = parts
 
     def shots(self, source: Iterable[Frame], *, foreground: bool) -> Iterator[tuple[Frame, Shot]]:
@@ -44,7 +44,7 @@ class InFlight(Pipeline):
         with parts.matting.cuda.active():
             matte = parts.matting.begin(frame.image, parts.steadier.hint(frame.image))
             matte = parts.steadier.begin(matte)
-            backdrop = self.background(frame, matte)
+            backdrop = self.stage.background(frame, matte)
             parts.compositor.begin(matte, backdrop, foreground=foreground)
         return matte
 

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import cv2
 
-from ..compositing.background import Background, cover
+from ..compositing.background import cover
 from ..errors import EngineError
 from ..types import Frame, Layers, Matte, Parts, Picture, Shot, Sink, Size, Supply
 from .clock import StageClock
 from .guard import Guard
+from .stage import Stages
 
 GAP_S = 1.0  # between two frames: after it the last matte says nothing of the next
 
@@ -19,24 +20,23 @@ GAP_S = 1.0  # between two frames: after it the last matte says nothing of the n
 class Pipeline:
     """What every frame goes through; frame N meets matte N and no other.
 
-    `supply` is asked for the parts at the start of each frame: a change of them falls
-    between two frames. With `fail_closed` a frame without a valid matte leaves as the
-    background alone, or as `card` where one is given; without it (files, where a run
-    can be repeated) the error is raised. `trouble` says why the last frame was withheld.
+    `supply` is asked for the parts and `stages` for what stands around the person at the
+    start of each frame: a change falls between two frames. With `fail_closed` a frame
+    without a valid matte leaves as the background alone, or as the stage's card; without it
+    (files, where a run can be repeated) the error is raised. `trouble` says why the last
+    frame was withheld.
     """
 
     def __init__(
         self,
         supply: Supply,
-        background: Background,
+        stages: Stages,
         size: Size,
         *,
-        mirror: bool = False,
         fail_closed: bool = True,
-        card: Picture | None = None,
     ) -> None:
-        self.supply, self.background, self.card = supply, background, card
-        self.size, self.mirror = size, mirror
+        self.supply, self.stages, self.size = supply, stages, size
+        self.stage = stages()
         self.guard = Guard(strict=not fail_closed)
         self.clock = StageClock()
         self._parts: Parts = supply.current()
@@ -73,7 +73,7 @@ class Pipeline:
     def shoot(self, frame: Frame, *, foreground: bool = False) -> Shot:
         """One frame's way: preprocess ▸ MPN ▸ QUN ▸ MRN ▸ temporal ▸ guard ▸ composite."""
         self.clock.start()
-        self._parts = self.supply.current()
+        self._take()
         frame = self._fit(frame)
         self._mind_the_gap(frame)
         matte = self._matte(frame)
@@ -83,6 +83,12 @@ class Pipeline:
             layers = self._withhold(frame)
         self.clock("composite")
         return Shot(*layers, frame.index, frame.time, has_person)
+
+    def _take(self) -> None:
+        """Takes what has changed since the last frame."""
+        self._parts, self.stage = self.supply.current(), self.stages()
+        if self.stage.wrap is not None:
+            self._parts.compositor.wrap = self.stage.wrap
 
     def _matte(self, frame: Frame) -> Matte | None:
         """This frame's own matte, or None where it has none that may leave."""
@@ -113,7 +119,7 @@ class Pipeline:
         """The person before the background; None where it is not what the matte says."""
 
         def attempt() -> tuple[Layers, Picture]:
-            backdrop = self.background(frame, matte)
+            backdrop = self.stage.background(frame, matte)
             self.clock("background")
             compositor = self._parts.compositor
             try:
@@ -126,7 +132,8 @@ class Pipeline:
 
     def _withhold(self, frame: Frame) -> Layers:
         """The background alone, or the card."""
-        backdrop = self.background(frame, None) if self.card is None else self.card
+        stage = self.stage
+        backdrop = stage.background(frame, None) if stage.card is None else stage.card
         self.clock("background")
         return self._parts.compositor.background_alone(backdrop)
 
@@ -144,6 +151,6 @@ class Pipeline:
         image = frame.image
         if image.shape[1::-1] != self.size:
             image = cover(image, self.size)
-        if self.mirror:
+        if self.stage.mirror:
             image = cv2.flip(image, 1)
         return frame if image is frame.image else replace(frame, image=image)

@@ -1,4 +1,4 @@
-"""The virtual camera: what Zoom, Meet, Teams and OBS pick. It outlives whatever befalls its device.
+"""The virtual camera: what Zoom, Meet, Teams and OBS pick. It survives losing its device.
 
 Frames come from the loop's thread (`send`), and one thread of the camera's own
 shows them: the newest that it has, at most `fps` a second, none twice but where

@@ -121,7 +121,7 @@ def test_a_signal_while_networks_load_leaves_nothing(
 ) -> None:
     """Sinks are opened before the networks, so that the camera is there at once."""
 
-    def load(*_: object) -> None:
+    def load(*_: object, **more: object) -> None:
         assert list(tmp_path.iterdir())
         os.kill(os.getpid(), number)
         time.sleep(1)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ArraySource, ListSink, loop_of
+from conftest import ArraySource, ListSink, loop_of, stages
 from test_gpu_live import Stand, apart, on_the_cpu
 
 from bshm_live.compositing.background import Fixed, cover, studio
@@ -53,13 +53,13 @@ def test_the_loop_gives_what_it_gives_on_the_cpu(
     parts: GpuParts, pictures: list[np.ndarray]
 ) -> None:
     background = Fixed(studio(SIZE))
-    gpu = Pipeline(Always(parts), background, SIZE)
+    gpu = Pipeline(Always(parts), stages(background), SIZE)
     with load_bshm(PRESET, get_runtime("onnxruntime")) as bshm:
         right = composites(loop_of(bshm, background, SIZE), pictures)
     for one, other in zip(composites(gpu, pictures), right, strict=True):
         assert apart(one, other) <= LEVELS
     parts.steadier.reset()
-    again = composites(InFlight(parts, background, SIZE), pictures)
+    again = composites(InFlight(parts, stages(background), SIZE), pictures)
     parts.steadier.reset()
     for one, other in zip(again, composites(gpu, pictures), strict=True):
         assert apart(one, other) <= 1

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from conftest import ArraySource, FakeEngine, ListSink, fake_networks, loop_of, portrait
+from conftest import ArraySource, FakeEngine, ListSink, fake_networks, loop_of, portrait, stages
 from gpu_twin import HostCuda, host_engines, host_kernels
 
 from bshm_live.compositing.background import Background, Blur, Fixed, cover, plain
@@ -46,7 +46,7 @@ def twin(parts: GpuParts) -> HostCuda:
 def on_gpu(parts: GpuParts, background: Background) -> Pipeline:
     """The loop of a live picture."""
     size = parts.compositor.size
-    return Pipeline(Always(parts), background, size)
+    return Pipeline(Always(parts), stages(background), size)
 
 
 def shots_of(pipeline: Pipeline, pictures: list[np.ndarray]) -> list[Shot]:
@@ -210,7 +210,7 @@ def test_after_a_fault_nothing_of_it_is_remembered(make: Callable[..., GpuParts]
 def test_a_file_stops_where_a_live_picture_goes_on(make: Callable[..., GpuParts]) -> None:
     engines, sink = fake_networks(), ListSink()
     break_at(engines[2], {2}, 3.0)
-    pipeline = InFlight(make(engines), Fixed(plain(BACKDROP, SIZE)), SIZE)
+    pipeline = InFlight(make(engines), stages(Fixed(plain(BACKDROP, SIZE))), SIZE)
     with pytest.raises(EngineError, match="engines verify"):
         pipeline.run(ArraySource(scenes()), [sink])
     assert [shot.index for shot in sink.shots] == [0]
@@ -262,7 +262,7 @@ def test_two_in_flight_give_what_one_by_one_gives(make: Callable[..., GpuParts],
     """However late or early the streams run."""
     pictures, parts = scenes(7), make(seed=seed)
     one = shots_of(on_gpu(make(), Changing()), pictures)
-    two = shots_of(InFlight(parts, Changing(), SIZE), pictures)
+    two = shots_of(InFlight(parts, stages(Changing()), SIZE), pictures)
     for mine, right in zip(two, one, strict=True):
         assert mine.has_person
         assert all(map(np.array_equal, layers(mine), layers(right)))
@@ -273,8 +273,8 @@ def test_a_gap_is_one_in_flight_too(make: Callable[..., GpuParts]) -> None:
     pictures = scenes(3)
     gap = [Frame(picture, i, i / 30 + 5 * (i == 2)) for i, picture in enumerate(pictures)]
     sink, fresh = ListSink(True), ListSink(True)
-    InFlight(make(seed=1), Changing(), SIZE).run(gap, [sink])
-    InFlight(make(seed=2), Changing(), SIZE).run(gap[2:], [fresh])
+    InFlight(make(seed=1), stages(Changing()), SIZE).run(gap, [sink])
+    InFlight(make(seed=2), stages(Changing()), SIZE).run(gap[2:], [fresh])
     assert all(map(np.array_equal, layers(sink.shots[2]), layers(fresh.shots[0])))
 
 
@@ -287,7 +287,7 @@ def test_shots_leave_in_order_one_frame_late(make: Callable[..., GpuParts]) -> N
             yield frame
 
     left = []
-    pipeline = InFlight(make(), Fixed(plain(BACKDROP, SIZE)), SIZE)
+    pipeline = InFlight(make(), stages(Fixed(plain(BACKDROP, SIZE))), SIZE)
     for frame, shot in pipeline.shots(source(), foreground=False):
         assert frame.index == shot.index
         left.append(shot.index)
@@ -393,9 +393,9 @@ def test_stage_times_come_from_the_gpu_s_clock(make: Callable[..., GpuParts]) ->
     parts, picture = make(), scenes(1)[0]
     for lane in parts.lanes.all:
         lane.timed = True
-    InFlight(parts, Fixed(plain(BACKDROP, SIZE)), SIZE).run(frames([picture] * 3), [])
-    stages = ["upload", "preprocess", "mpn", "qun", "mrn", "temporal", "background", "composite"]
-    assert list(parts.lanes.all[0].stage_ms()) == [*stages, "download"]
+    InFlight(parts, stages(Fixed(plain(BACKDROP, SIZE))), SIZE).run(frames([picture] * 3), [])
+    found = ["upload", "preprocess", "mpn", "qun", "mrn", "temporal", "background", "composite"]
+    assert list(parts.lanes.all[0].stage_ms()) == [*found, "download"]
 
 
 def test_light_wrap_reaches_the_composite(make: Callable[..., GpuParts]) -> None:

@@ -11,9 +11,9 @@ import pytest
 from conftest import TOY_LOW, ListSink, portrait, write_clip
 
 from bshm_live.commands.live import run_live
-from bshm_live.compositing.background import Fixed, plain
 from bshm_live.loop import assemble
 from bshm_live.loop.assemble import file_pipeline, live_networks, live_supply, preset_for
+from bshm_live.loop.stage import open_stage
 from bshm_live.runtimes import choice
 from bshm_live.settings import BackgroundSpec, Live, Look, Networks
 from bshm_live.types import Frame
@@ -60,11 +60,11 @@ def test_live_and_files_take_the_networks_of_their_format(
     for runtime in ("auto", "onnxruntime"):
         networks = Networks(runtime)  # type: ignore[arg-type]
         with ExitStack() as stack:
-            _, supply = live_supply(LOOK, networks, size, 30.0, stack)
+            _, supply = live_supply(networks, size, 30.0, stack)
             parts = supply.current()
             assert parts.matting.low == TOY_LOW[preset]
             assert parts.matting.matte(picture).alpha.shape == parts.matting.high
-            _, pipeline = file_pipeline(LOOK, networks, Fixed(plain((0, 0, 0), size)), size, stack)
+            _, pipeline = file_pipeline(open_stage(LOOK, size), networks, size, stack)
             assert pipeline.shoot(Frame(picture, 0, 0.0)).composite.shape == picture.shape
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
+from typing import Any
 
 import av
 import cv2
@@ -25,6 +26,7 @@ from bshm_live.errors import EngineError, SourceError
 from bshm_live.loop.guard import APPEARS, HELD, LATE_S, MOST, WHOLE, Guard
 from bshm_live.loop.parts import Always, cpu_parts
 from bshm_live.loop.pipeline import Pipeline
+from bshm_live.loop.stage import Stage
 from bshm_live.matting.bshm import Bshm
 from bshm_live.matting.check import check
 from bshm_live.sinks import virtual_camera as sink_vcam
@@ -156,7 +158,7 @@ def spoil(pipeline: Pipeline, stage: str, fault: str, now: Callable[[], bool]) -
     elif stage == "steadier":
         wrap(parts.steadier, "steady", matte, now)
     elif stage == "background":
-        wrap(pipeline, "background", lambda picture: spoilt(picture, fault), now)
+        wrap(pipeline.stage, "background", lambda picture: spoilt(picture, fault), now)
     elif stage == "compositor":
         wrap(parts, "compositor", raw, now)
         parts.compositor.background_alone = Compositor(SIZE).background_alone
@@ -185,9 +187,11 @@ def run(
 ) -> Exception | None:
     """What ended the loop, None where it went through."""
     source = SpoiltSource(fault if stage == "source" else None, when)
-    cover = card(SIZE) if card_too else None
+    setting: Any = SimpleNamespace(
+        **vars(Stage(Fixed(plain(BACKDROP, SIZE)), card=card(SIZE) if card_too else None))
+    )
     parts = SimpleNamespace(**vars(cpu_parts(Bshm(*networks()), SIZE)))  # one that can be spoilt
-    pipeline = Pipeline(Always(parts), Fixed(plain(BACKDROP, SIZE)), SIZE, card=cover)
+    pipeline = Pipeline(Always(parts), lambda: setting, SIZE)
     pipeline.guard._now = lambda: clock[0]
     spoil(pipeline, stage, fault, lambda: source.now in when)
     try:

@@ -23,6 +23,7 @@ from bshm_live.loop.gpu_start import Builder, GpuStart
 from bshm_live.loop.guard import Guard
 from bshm_live.loop.parts import CpuParts, cpu_parts
 from bshm_live.loop.pipeline import Pipeline
+from bshm_live.loop.stage import Stage
 from bshm_live.loop.switch import Switch
 from bshm_live.loop.trial import Trial, agree
 from bshm_live.matting.bshm import Bshm
@@ -115,7 +116,7 @@ class Gpu:
         return Bshm(mpn, qun, mrn)
 
 
-class Stage:
+class Scene:
     """A Switch and a GPU's start with all around them: `said` lines, the builder's folder.
 
     With `second` there is another way behind the GPU's: its networks alone.
@@ -159,7 +160,7 @@ class Stage:
         self.switch.close()
 
     def pipeline(self) -> Pipeline:
-        pipeline = Pipeline(self.switch, Fixed(plain(BACKDROP, SIZE)), SIZE)
+        pipeline = Pipeline(self.switch, lambda: Stage(Fixed(plain(BACKDROP, SIZE))), SIZE)
         pipeline.guard = Guard(now=lambda: 0.0)  # a busy machine is not what is tested
         return pipeline
 
@@ -211,12 +212,12 @@ def runs(pid: int) -> bool:
     return True
 
 
-Start = Callable[..., Stage]
+Start = Callable[..., Scene]
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    stages: list[Stage] = []
+    stages: list[Scene] = []
     said: list[str] = []
 
     def make(
@@ -226,8 +227,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
         ends: int = 0,
         patience_s: float = LONG_S,
         second: bool = False,
-    ) -> Stage:
-        stages.append(Stage(tmp_path, gpu or Gpu(), code, ends, patience_s, second, said))
+    ) -> Scene:
+        stages.append(Scene(tmp_path, gpu or Gpu(), code, ends, patience_s, second, said))
         return stages[-1]
 
     with heard(said.append):

@@ -17,6 +17,7 @@ from bshm_live.compositing.compositor import Compositor
 from bshm_live.loop.clock import StageClock
 from bshm_live.loop.parts import Always, cpu_parts
 from bshm_live.loop.pipeline import Pipeline
+from bshm_live.loop.stage import Stage
 from bshm_live.matting.bshm import Bshm, Clock
 from bshm_live.runtimes.onnxruntime import spinning
 from bshm_live.types import Alpha, Frame, Matte, Picture, Size
@@ -79,7 +80,8 @@ class Ours:
 
     def start(self, size: Size) -> None:
         supply = Always(cpu_parts(self.bshm, size))
-        self.pipeline = Pipeline(supply, Fixed(plain(GREEN, size)), size, fail_closed=False)
+        stage = Stage(Fixed(plain(GREEN, size)))
+        self.pipeline = Pipeline(supply, lambda: stage, size, fail_closed=False)
         self.compositor = Compositor(size)
         self.green = plain(GREEN, size)
 

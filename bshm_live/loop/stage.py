@@ -1,0 +1,39 @@
+"""What stands around the person: a Look whose background is open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..compositing.background import Background, card, first_picture, open_background
+from ..compositing.compositor import LIGHT_WRAP
+from ..settings import Look, Trouble
+from ..types import Picture, Size
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One whole value, taken by the loop at the start of a frame.
+
+    `card` (H, W, 3) is shown instead of the background alone. `wrap` in [0, 1] is how much
+    of the background's light falls on the person's rim; None leaves that to the compositor.
+    """
+
+    background: Background
+    mirror: bool = False
+    card: Picture | None = None
+    wrap: float | None = None
+
+    def empty(self, size: Size) -> Picture:
+        """What is shown while there is no frame, (H, W, 3)."""
+        return first_picture(self.background, size) if self.card is None else self.card
+
+
+Stages = Callable[[], Stage]  # the current one: asked once at the start of each frame
+
+
+def open_stage(look: Look, size: Size, on_trouble: Trouble = "background") -> Stage:
+    """The stage for pictures of `size` (width, height). Raises SettingsError."""
+    background = open_background(look.background, size)
+    stand_in = card(size) if on_trouble == "card" else None
+    return Stage(background, look.mirror, stand_in, LIGHT_WRAP * look.lit)
