@@ -10,8 +10,7 @@ from ..errors import BshmError, SettingsError, SinkError
 from .install import installed, secure_boot
 from .modprobe import MODULE
 from .module import BOOT_FILE, OPTIONS_FILE, boot, group, loaded, options
-from .step import HEADER, Step
-from .system import System, program
+from .system import HEADER, Step, System, program
 
 BACKUP = ".before-bshm-live"  # no .conf at its end, so neither modprobe nor systemd reads it
 OBS = {

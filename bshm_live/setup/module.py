@@ -10,8 +10,7 @@ from ..sinks.loopback import LABEL, loopbacks, node_label
 from . import modprobe
 from .install import installed, module_version
 from .modprobe import MODULE, Parameter
-from .step import HEADER, Step
-from .system import System
+from .system import HEADER, Step, System
 
 # The last value of an option wins, and files are read by name: this one must be the last.
 OPTIONS_FILE = "/etc/modprobe.d/zz-bshm-live.conf"

@@ -1,10 +1,11 @@
-"""The edge to the operating system: commands that are run, and this program's own name."""
+"""The edge to the operating system: commands that are run, steps of the set-up, our own name."""
 
 from __future__ import annotations
 
 import getpass
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,8 @@ NOT_FOUND, TOO_LATE = 127, 124  # exit codes, as shells have them
 LIMIT_S = 60.0  # building the module index on a slow disk takes seconds
 # Where modprobe lives; ordinary users of Debian do not have it in PATH.
 EXTRA_PATH = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+# At the beginning of every file that we write: by it we know our own.
+HEADER = "# Written by `bshm-live setup`; `bshm-live setup --undo` takes it away.\n"
 
 
 @dataclass(frozen=True)
@@ -95,3 +98,32 @@ def program() -> list[str]:
     if started and Path(started).stem == PROGRAM:
         return [os.path.abspath(started)]
     return [os.path.abspath(sys.executable), "-m", "bshm_live"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """`files` (path, new text or None: away) and `commands` are what setup does as root;
+    `by_hand` are lines for the user: what setup does not do itself."""
+
+    done: bool
+    text: str
+    files: tuple[tuple[Path, str | None], ...] = ()
+    commands: tuple[tuple[str, ...], ...] = ()
+    by_hand: tuple[str, ...] = ()
+
+    @property
+    def automatic(self) -> bool:
+        return bool(self.files or self.commands)
+
+    @property
+    def line(self) -> str:
+        return f"{'ok  ' if self.done else 'todo'}  {self.text}"
+
+    def details(self) -> list[str]:
+        """What would be done, a line each."""
+        lines = []
+        for path, text in self.files:
+            lines.append(f"would write {path}:" if text else f"would remove {path}")
+            lines += [f"  {line}" for line in (text or "").splitlines()]
+        lines += [f"would run {shlex.join(command)}" for command in self.commands]
+        return [f"      {line}" for line in (*lines, *self.by_hand)]

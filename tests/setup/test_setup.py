@@ -20,8 +20,15 @@ from bshm_live.setup import BACKUP, apply, command_line, show, steps, undo
 from bshm_live.setup.install import KEYS, SECURE_BOOT
 from bshm_live.setup.modprobe import cameras, config_files, option_lines, split_words
 from bshm_live.setup.module import BOOT_FILE, OPTIONS_FILE
-from bshm_live.setup.step import Step
-from bshm_live.setup.system import NOT_FOUND, Done, System, program, run_command, user_name
+from bshm_live.setup.system import (
+    NOT_FOUND,
+    Done,
+    Step,
+    System,
+    program,
+    run_command,
+    user_name,
+)
 from bshm_live.sinks.loopback import LABEL
 
 RELEASE = "6.1.0-test"

@@ -22,9 +22,8 @@ from bshm_live.sinks import v4l2 as sink_v4l2
 from bshm_live.sinks import virtual_camera as sink_vcam
 from bshm_live.sinks.loopback import pick_loopback, who_holds
 from bshm_live.sinks.obs import ObsCamera
-from bshm_live.sinks.pace import HEADROOM, LEEWAY, Pace
 from bshm_live.sinks.v4l2 import Busy, Loopback
-from bshm_live.sinks.virtual_camera import VirtualCamera
+from bshm_live.sinks.virtual_camera import HEADROOM, LEEWAY, Pace, VirtualCamera
 from bshm_live.types import Picture, Shot, Size
 
 SIZE = (128, 96)
@@ -421,7 +420,7 @@ def test_obs_gets_every_picture_and_the_last_one_again(monkeypatch: pytest.Monke
     camera.send(shot(45))
     until(lambda: sent[-1] == 45)
     until(lambda: len(sent) > 2)
-    assert camera.demand() is None
+    assert camera.viewers() is None
     camera.close()
     assert set(sent) == {IDLE, 45}
 
