@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from .errors import SettingsError
-from .files import camera_device
+from .files import camera_device, is_file, path_of, why_unreadable
 from .types import Size
 
 Preset = Literal["fast", "balanced", "quality"]
@@ -125,13 +125,13 @@ def parse_background(text: str) -> BackgroundSpec:
         return BackgroundSpec("none")
     if text == "blur" or text.startswith("blur:"):
         return BackgroundSpec("blur", radius=_blur_radius(text))
-    path = Path(text).expanduser()
+    path = path_of(text)
     suffix = path.suffix.lower()
     if suffix in PICTURES or suffix in VIDEOS:
-        if not path.is_file():
-            raise SettingsError(f"--bg {text}: no such file; check the path")
+        if why := why_unreadable(path):
+            raise SettingsError(f"--bg {why}")
         return BackgroundSpec("picture" if suffix in PICTURES else "video", path=path)
-    if path.is_file():
+    if is_file(path):
         return BackgroundSpec("picture", path=path)
     return BackgroundSpec("colour", colour=parse_colour(text))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import SinkError
+from ..files import path_of
 from ..types import Shot, Size
 from .video_file import SUFFIXES, Layer, VideoWriter
 from .virtual_camera import VirtualCamera
@@ -58,7 +59,7 @@ def open_sink(
         return Window()
     if text == "null":
         return Null()
-    path = Path(text).expanduser()
+    path = path_of(text)
     if path.suffix.lower() not in SUFFIXES:
         raise SinkError(
             f"--sink {text}: unknown; give vcam, vcam:/dev/videoN, window, null or a file "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
 from ..errors import SinkError
+from ..files import Part, path_of, why_unwritable
 from ..types import Shot, Size
 from .sound import Sound, open_sound
 
@@ -30,6 +30,7 @@ SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 TICKS = 90_000  # a second on the file's clock
 TICKS_APART = TICKS // 1000  # Matroska knows milliseconds only: frames must differ by one
 BT709 = 1  # matrix, primaries and transfer all have this number
+INSTEAD = "try another folder or .mp4"
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,9 @@ class VideoWriter:
         audio_from: Path | None = None,
         transparent: bool = False,
     ) -> None:
-        self.path = Path(path)
+        self.path = path_of(path) if isinstance(path, str) else path
         self.notes: list[str] = []
-        _check_path(self.path)
+        self._part = _begin(self.path)
         self._layer: Layer = layer
         self._codec = choose_codec(self.path.suffix.lower(), layer, transparent)
         self.needs_foreground = layer == "foreground" or self._codec.fed == "bgra"
@@ -93,11 +94,10 @@ class VideoWriter:
         self._scratch = _scratch(size, self._codec, layer)
         self._start = 0.0  # seconds on the file's clock at which Shot.time is 0
         self._last_ticks: int | None = None
-        self._part = self.path.with_name(f".{self.path.stem}.part{self.path.suffix}")
         self._sound: Sound | None = None
         self._container: OutputContainer | None = None
         try:
-            self._container = _open(self._part)
+            self._container = _open(self._part.path)
             self._stream = _add_stream(self._container, self._codec, size, fps)
             if audio_from is not None:
                 self._sound = open_sound(audio_from, self._container, self.notes)
@@ -106,7 +106,7 @@ class VideoWriter:
             self._container.start_encoding()
         except (av.FFmpegError, ValueError) as error:  # ValueError: PyAV without this encoder
             self._drop()
-            raise SinkError(_why(self.path, error)) from error
+            raise SinkError(why_unwritable(self.path, error, INSTEAD)) from error
 
     def describe(self) -> str:
         width, height = self._size
@@ -129,7 +129,7 @@ class VideoWriter:
                 self._sound.mux_until(ticks / TICKS)
         except av.FFmpegError as error:
             self._drop()
-            raise SinkError(_why(self.path, error)) from error
+            raise SinkError(why_unwritable(self.path, error, INSTEAD)) from error
 
     def close(self, *, ok: bool = True) -> None:
         """Puts the whole file in its place, or with ok=False leaves no trace of it."""
@@ -142,10 +142,10 @@ class VideoWriter:
             if self._sound is not None:
                 self._sound.finish(self._last_ticks / TICKS)
             self._container.close()
-            self._part.replace(self.path)
+            self._part.keep()
         except (av.FFmpegError, OSError) as error:
             self._drop()
-            raise SinkError(_why(self.path, error)) from error
+            raise SinkError(why_unwritable(self.path, error, INSTEAD)) from error
         self._container = None
         self._close_sound()
 
@@ -172,11 +172,13 @@ class VideoWriter:
         """Closes everything and removes the part file, whatever state it is in."""
         container, self._container = self._container, None
         self._close_sound()
+        # First, where the system can: without its file a long film's end takes no time.
+        self._part.drop()
         if container is not None:
             # It is thrown away; the first error is the one to tell.
             with suppress(av.FFmpegError, ValueError):
                 container.close()
-        self._part.unlink(missing_ok=True)
+        self._part.drop()
 
     def _close_sound(self) -> None:
         if self._sound is not None:
@@ -184,13 +186,14 @@ class VideoWriter:
             self._sound = None
 
 
-def _check_path(path: Path) -> None:
+def _begin(path: Path) -> Part:
+    """The file that is written until it is whole. Raises SinkError."""
     if path.suffix.lower() not in SUFFIXES:
         raise SinkError(f"{path}: unknown kind of video; end the name in {' '.join(SUFFIXES)}")
-    if not path.parent.is_dir():
-        raise SinkError(f"{path}: the folder {path.parent} does not exist; make it first")
-    if path.is_dir():
-        raise SinkError(f"{path} is a folder; give a file name")
+    try:
+        return Part(path, path.suffix)
+    except OSError as error:
+        raise SinkError(why_unwritable(path, error, INSTEAD)) from error
 
 
 def _scratch(size: Size, codec: Codec, layer: Layer) -> Picture:
@@ -233,16 +236,3 @@ def _encodable(picture: Picture, codec: Codec) -> av.VideoFrame:
     )
     frame.color_primaries, frame.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
     return frame
-
-
-def _why(path: Path, error: Exception) -> str:
-    """One line for a failed write, and what to try."""
-    number = getattr(error, "errno", None)
-    if number in (errno.ENOSPC, errno.EDQUOT):
-        return f"disk full writing {path}: free some space and run it again"
-    if number == errno.EFBIG:
-        return f"{path} grew too large for this disk: write to another one"
-    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"{path} may not be written; choose a folder that is yours"
-    reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-    return f"cannot write {path} ({reason}); try another folder or .mp4"

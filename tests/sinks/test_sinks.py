@@ -1,6 +1,7 @@
 """Sinks: frames keep their time and sound, files are whole or not there, errors tell the fix."""
 
 import errno
+import re
 import subprocess
 import sys
 from fractions import Fraction
@@ -293,7 +294,9 @@ def test_nothing_under_the_final_name_before_the_end(tmp_path: Path) -> None:
     writer = VideoWriter(tmp_path / "a.mp4", SIZE, 25)
     writer.send(shot(0))
     assert (tmp_path / "a.mp4").read_text() == "the old one"
-    assert names(tmp_path) == [".a.part.mp4", "a.mp4"]
+    part, final = names(tmp_path)
+    assert re.fullmatch(r"\.bshm-live-[0-9a-f]{16}\.part\.mp4", part)
+    assert final == "a.mp4"
     writer.close(ok=False)
     assert (tmp_path / "a.mp4").read_text() == "the old one"
     assert names(tmp_path) == ["a.mp4"]
