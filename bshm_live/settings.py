@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from .errors import SettingsError
-from .files import camera_device, is_file, path_of, why_unreadable
+from .files import camera_device, is_file, named_twice, path_of, why_unreadable
 from .types import Size
 
 Preset = Literal["fast", "balanced", "quality"]
@@ -103,6 +104,16 @@ def check_live(live: Live) -> Live:
             f"--on-demand switches a camera off, and --source {live.source} is none; leave one out"
         )
     return live
+
+
+def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path | None]) -> None:
+    """Every output has a place of its own, and replaces no input. Raises SettingsError."""
+    written = list(outputs)
+    if twice := named_twice(written):
+        raise SettingsError(f"{twice} is given twice; give each output a name of its own")
+    for given in filter(None, inputs):
+        if named_twice([*written, given]):
+            raise SettingsError(f"{given} would be replaced by the output; give another name")
 
 
 def parse_size(text: str) -> Size:
