@@ -12,6 +12,8 @@ from pathlib import Path
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
+LIST = "`bshm-live devices` lists what is there"
+JOIN_GROUP = "add yourself to the group video (sudo usermod -aG video $USER) and log in again"
 NAME_MOST = 255  # bytes of one file name, in every common file system
 RANDOM_BYTES = 8  # of a part file's name
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL  # with O_EXCL no link is followed

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import EngineError
+from ..files import is_file, path_of
 
 LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 FLAVOURS = ("tensorrt", "tensorrt_rtx")  # the first that is there is taken
@@ -135,13 +136,18 @@ def tensorrt_lacks() -> Iterator[Lack]:
         yield Lack("pycuda is not installed", "pip install pycuda (it needs the CUDA toolkit)")
 
 
+def cuda_homes() -> list[Path]:
+    """Where a CUDA toolkit may lie, the user's own word first."""
+    told = [os.environ[name] for name in ("CUDA_HOME", "CUDA_PATH") if os.environ.get(name)]
+    return [path_of(text) for text in (*told, "/usr/local/cuda")]
+
+
 def toolkit() -> Path | None:
     """nvcc, by which the CUDA toolkit is known; pycuda is compiled with it."""
-    homes = [os.environ[name] for name in ("CUDA_HOME", "CUDA_PATH") if os.environ.get(name)]
-    for folder in (*(Path(home) / "bin" for home in homes), Path("/usr/local/cuda/bin")):
+    for home in cuda_homes():
         for name in ("nvcc", "nvcc.exe"):
-            if (folder / name).is_file():
-                return folder / name
+            if is_file(home / "bin" / name):
+                return home / "bin" / name
     found = shutil.which("nvcc")
     return Path(found) if found else None
 

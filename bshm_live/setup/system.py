@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..errors import SinkError
+
 PROGRAM = "bshm-live"
 NOT_FOUND, TOO_LATE = 127, 124  # exit codes, as shells have them
 LIMIT_S = 60.0  # building the module index on a slow disk takes seconds
 # Where modprobe lives; ordinary users of Debian do not have it in PATH.
 EXTRA_PATH = ("/usr/local/sbin", "/usr/sbin", "/sbin")
-# At the beginning of every file that we write: by it we know our own.
-HEADER = "# Written by `bshm-live setup`; `bshm-live setup --undo` takes it away.\n"
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ class System:
     user: str = field(default_factory=user_name)
     is_root: bool = field(default_factory=is_root)
 
-    def path(self, absolute: str) -> Path:
-        return self.root / absolute.lstrip("/")
+    def path(self, absolute: str | Path) -> Path:
+        return self.root / str(absolute).lstrip("/")
 
 
 def program() -> list[str]:
@@ -98,6 +98,21 @@ def program() -> list[str]:
     if started and Path(started).stem == PROGRAM:
         return [os.path.abspath(started)]
     return [os.path.abspath(sys.executable), "-m", "bshm_live"]
+
+
+def header(writes: str, removes: str) -> str:
+    """The first line of a file that the command `writes` writes: by it we know our own."""
+    return f"# Written by `{PROGRAM} {writes}`; `{PROGRAM} {removes}` takes it away.\n"
+
+
+def is_ours(path: Path, first: str) -> bool | None:
+    """Whether a file begins with our `first` line; None if there is no file. Raises SinkError."""
+    try:
+        return path.read_bytes().startswith(first.encode())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SinkError(f"{path} cannot be read ({error.strerror}); look what it is") from error
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import logging
 import os
 import sys
 import threading
@@ -273,14 +274,15 @@ def test_a_camera_that_is_lost_can_be_closed(device: Device) -> None:
     assert time.monotonic() - start < sink_vcam.JOIN_S
 
 
-def test_lines_go_to_stderr_unless_told(device: Device, capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_are_logged_unless_told(device: Device, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     camera = VirtualCamera(None, SIZE, 25)
     device.error = OSError(errno.EIO, "no")
     device.refusal = SinkError("gone")
     camera.send(shot(1))
     until(lambda: device.closed)
     camera.close()
-    assert capsys.readouterr().err.startswith("virtual camera /dev/video42 is lost (no)")
+    assert caplog.messages[0].startswith("virtual camera /dev/video42 is lost (no)")
 
 
 def test_a_program_that_is_just_ending_is_waited_for(
