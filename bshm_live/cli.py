@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .commands.parser import build_parser
-from .console import say, show_log
+from .console import escape_what_cannot_be_shown, printable, say, show_log
 from .errors import BshmError, SettingsError
 from .files import path_of
 from .settings import (
@@ -195,12 +195,13 @@ RUN = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command. Returns the exit code."""
+    escape_what_cannot_be_shown()
     args = parse(sys.argv[1:] if argv is None else argv)
     show_log()
     try:
         return RUN[args.command](args)
     except BshmError as error:
-        say(f"bshm-live: {error}")
+        say(f"bshm-live: {printable(str(error))}")
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED

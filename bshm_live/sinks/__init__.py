@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import SinkError
@@ -41,15 +40,13 @@ def open_sink(
     size: Size,
     fps: float,
     *,
-    layer: Layer = "composite",
     placeholder: Picture | None = None,
-    audio_from: Path | None = None,
     transparent: bool = False,
 ) -> VirtualCamera | VideoWriter | Window | Null:
     """'vcam', 'vcam:/dev/videoN', 'window', 'null' or a file name to its sink.
 
-    `placeholder` is for the virtual camera; layer, audio_from and transparent
-    are for files. Raises SinkError.
+    `placeholder` is for the virtual camera, `transparent` for files, which are recordings.
+    Raises SinkError.
     """
     if text == "vcam" or text.startswith("vcam:"):
         return VirtualCamera(
@@ -65,4 +62,4 @@ def open_sink(
             f"--sink {text}: unknown; give vcam, vcam:/dev/videoN, window, null or a file "
             f"that ends in {' '.join(SUFFIXES)}"
         )
-    return VideoWriter(path, size, fps, layer, audio_from=audio_from, transparent=transparent)
+    return VideoWriter(path, size, fps, transparent=transparent, recording=True)

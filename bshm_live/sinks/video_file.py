@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 TICKS = 90_000  # a second on the file's clock
 TICKS_APART = TICKS // 1000  # Matroska knows milliseconds only: frames must differ by one
 BT709 = 1  # matrix, primaries and transfer all have this number
+ROOM_LEFT = 1 << 24  # bytes of the disk that a recording leaves: its end needs some
 INSTEAD = "try another folder or .mp4"
 
 
@@ -72,6 +74,9 @@ class VideoWriter:
     `transparent` stores foreground and alpha (straight) in .webm (VP9) and .mov
     (ProRes 4444) and changes nothing elsewhere. `audio_from` is the file whose
     sound is kept; what is lost of it is said in `notes`. Raises SinkError.
+
+    What fails leaves nothing behind, unless it is a `recording`, which cannot be made
+    again: it ends whole before the disk is full, and what a failed write leaves is kept.
     """
 
     def __init__(
@@ -83,7 +88,9 @@ class VideoWriter:
         *,
         audio_from: Path | None = None,
         transparent: bool = False,
+        recording: bool = False,
     ) -> None:
+        self._recording = recording
         self.path = path_of(path) if isinstance(path, str) else path
         self.notes: list[str] = []
         self._part = _begin(self.path)
@@ -97,25 +104,30 @@ class VideoWriter:
         self._sound: Sound | None = None
         self._container: OutputContainer | None = None
         try:
-            self._container = _open(self._part.path)
+            self._container = _open(self._part.path, recording)
             self._stream = _add_stream(self._container, self._codec, size, fps)
             if audio_from is not None:
                 self._sound = open_sound(audio_from, self._container, self.notes)
             if self._sound is not None:
                 self._start = self._sound.first_picture
             self._container.start_encoding()
-        except (av.FFmpegError, ValueError) as error:  # ValueError: PyAV without this encoder
+        except BaseException as error:
             self._drop()
-            raise SinkError(why_unwritable(self.path, error, INSTEAD)) from error
+            if isinstance(error, (av.FFmpegError, ValueError)):  # PyAV without this encoder
+                raise SinkError(why_unwritable(self.path, error, INSTEAD)) from error
+            raise
 
     def describe(self) -> str:
         width, height = self._size
         return f"file {self.path}: {width}x{height}, {self._layer}, {self._codec.name}"
 
     def send(self, shot: Shot) -> None:
-        """Encodes the shot; it is not kept. Raises SinkError, and then the file is gone."""
+        """Encodes the shot; it is not kept. Raises SinkError, and then the file is closed."""
         if self._container is None:
             raise SinkError(f"{self.path} is closed; open it again")
+        if self._recording and _room(self.path) < ROOM_LEFT:
+            self.close()
+            raise SinkError(f"{self.path} ends here: the disk is nearly full; free some space")
         picture = self._picture(shot)
         ticks = round((self._start + shot.time) * TICKS)
         if self._last_ticks is not None:
@@ -128,7 +140,7 @@ class VideoWriter:
             if self._sound is not None:
                 self._sound.mux_until(ticks / TICKS)
         except av.FFmpegError as error:
-            self._drop()
+            self._break_off()
             raise SinkError(why_unwritable(self.path, error, INSTEAD)) from error
 
     def close(self, *, ok: bool = True) -> None:
@@ -180,6 +192,16 @@ class VideoWriter:
                 container.close()
         self._part.drop()
 
+    def _break_off(self) -> None:
+        """After a failed write: what is in a recording's file is kept, if it can be played."""
+        if self._recording and self._container is not None:
+            with suppress(av.FFmpegError, ValueError):
+                self._container.close()
+            if _plays(self._part.path):
+                with suppress(OSError):
+                    self._part.keep()
+        self._drop()
+
     def _close_sound(self) -> None:
         if self._sound is not None:
             self._sound.close()
@@ -206,10 +228,29 @@ def _scratch(size: Size, codec: Codec, layer: Layer) -> Picture:
     return np.empty((0,), np.uint8)
 
 
-def _open(part: Path) -> OutputContainer:
+def _room(path: Path) -> int:
+    """Bytes that are free beside `path`; a disk that does not tell has room."""
+    try:
+        return shutil.disk_usage(path.parent).free
+    except OSError:
+        return ROOM_LEFT
+
+
+def _plays(path: Path) -> bool:
+    try:
+        with av.open(f"file:{path.absolute()}") as container:
+            next(container.decode(video=0))
+    except (av.FFmpegError, StopIteration, IndexError):
+        return False
+    return True
+
+
+def _open(part: Path, recording: bool) -> OutputContainer:
     mp4 = part.suffix.lower() in (".mp4", ".m4v", ".mov")
-    # The index first, so that a browser can play the file while it loads.
-    options = {"movflags": "+faststart"} if mp4 else {}
+    # The index first, so that a browser can play the file while it loads. A recording has
+    # an index in every piece until its end, so that it can be played if it breaks off.
+    flags = "+hybrid_fragmented" if recording else "+faststart"
+    options = {"movflags": flags} if mp4 else {}
     return av.open(f"file:{part.absolute()}", "w", options=options)
 
 
