@@ -44,7 +44,10 @@ def folder() -> Path:
         return path_of(chosen)
     from platformdirs import user_cache_path
 
-    found = user_cache_path("bshm-live", appauthor=False)
+    try:
+        found = user_cache_path("bshm-live", appauthor=False)
+    except RuntimeError:  # older ones give a folder called ~
+        return NOWHERE
     return found if found.is_absolute() else NOWHERE
 
 

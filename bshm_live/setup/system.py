@@ -72,7 +72,7 @@ def user_name(environment: Mapping[str, str] = os.environ) -> str:
     try:
         return behind or getpass.getuser()
     except (KeyError, OSError):  # a user number without a name
-        return str(os.getuid())
+        return "root" if is_root() else str(os.getuid())
 
 
 @dataclass(frozen=True)

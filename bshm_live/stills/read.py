@@ -31,7 +31,7 @@ DOWNLOAD_WAIT = 20.0  # seconds without an answer
 DOWNLOAD_TIME = 120.0  # seconds for all of it
 DOWNLOAD_CHUNK = 1 << 18  # bytes
 NAME_LONGEST = 100  # characters of a name that is taken from an address
-ADDED = "_999_foreground.png"  # the longest that is added to it
+ADDED = "_foreground.png"  # the longest that is added to a picture's name
 
 
 def expand(inputs: Iterable[str]) -> list[tuple[str, BshmError | None]]:
@@ -55,18 +55,21 @@ def expand(inputs: Iterable[str]) -> list[tuple[str, BshmError | None]]:
 
 
 class Names:
-    """The NAME of each picture's files: its own, with _2, _3 where two are the same."""
+    """The NAME of each picture's files: its own, with _2, _3 where two are the same.
+
+    It is cut where the files' names would get longer than a folder takes.
+    """
 
     def __init__(self, places: Iterable[str]) -> None:
         self.inputs = frozenset(real(path_of(place)) for place in places if not is_address(place))
         self._taken: set[str] = set()
 
     def take(self, where: str) -> str:
-        stem = own = address_name(where) if is_address(where) else Path(where).stem
-        number = 1
+        own = address_name(where) if is_address(where) else Path(where).stem
+        stem, number = within_name_limit(own, ADDED), 1
         while stem.casefold() in self._taken:  # some file systems know no case
             number += 1
-            stem = f"{own}_{number}"
+            stem = within_name_limit(own, f"_{number}{ADDED}") + f"_{number}"
         self._taken.add(stem.casefold())
         return stem
 
@@ -79,8 +82,7 @@ def address_name(url: str) -> str:
     """The last part of an address as a file's name, without its ending."""
     path = re.split("[?#]", url.partition("://")[2])[0].partition("/")[2]
     last = PurePosixPath(unquote(path)).stem
-    stem = re.sub(r"[^\w.-]", "_", last)[:NAME_LONGEST].strip(".")
-    return within_name_limit(stem, ADDED) or "picture"
+    return re.sub(r"[^\w.-]", "_", last)[:NAME_LONGEST].strip(".") or "picture"
 
 
 def read_still(where: str) -> Picture:
