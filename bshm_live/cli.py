@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .commands.parser import build_parser
-from .console import say, show_log
+from .console import escape_what_cannot_be_shown, printable, say, show_log
 from .errors import BshmError, SettingsError
+from .files import path_of
 from .settings import (
     Live,
     Look,
     Networks,
     check_live,
+    check_outputs,
     parse_background,
     parse_size,
 )
@@ -80,7 +82,7 @@ def _size_of(args: argparse.Namespace) -> Size | None:
 
 
 def _path(text: str | None) -> Path | None:
-    return Path(text) if text else None
+    return path_of(text) if text else None
 
 
 # --- settings ▸ a command ---------------------------------------------------------------------
@@ -90,15 +92,20 @@ def _path(text: str | None) -> Path | None:
 def live(args: argparse.Namespace) -> int:
     from .commands.live import run_live
 
-    run_live(look_of(args), networks_of(args), live_of(args))
+    look, where = look_of(args), live_of(args)
+    check_outputs(map(path_of, where.sinks), (path_of(where.source), look.background.path))
+    run_live(look, networks_of(args), where)
     return 0
 
 
 def video(args: argparse.Namespace) -> int:
     from .commands.video import Outputs, run_video
 
-    outputs = Outputs(Path(args.output), _path(args.alpha), _path(args.foreground))
-    run_video(Path(args.input), outputs, look_of(args), networks_of(args))
+    look, given = look_of(args), path_of(args.input)
+    outputs = Outputs(path_of(args.output), _path(args.alpha), _path(args.foreground))
+    written = (outputs.composite, outputs.alpha, outputs.foreground)
+    check_outputs(filter(None, written), (given, look.background.path))
+    run_video(given, outputs, look, networks_of(args))
     return 0
 
 
@@ -106,7 +113,9 @@ def demo(args: argparse.Namespace) -> int:
     from .commands.video import run_demo
 
     spec = parse_background(args.bg) if args.bg else None
-    run_demo(Path(args.output), spec, args.bg or "a studio", networks_of(args))
+    output = path_of(args.output)
+    check_outputs((output,), (spec.path if spec else None,))
+    run_demo(output, spec, args.bg or "a studio", networks_of(args))
     return 0
 
 
@@ -116,7 +125,7 @@ def image(args: argparse.Namespace) -> int:
     from .stills.files import Task
 
     task = Task(
-        output_dir=Path(args.output_dir),
+        output_dir=path_of(args.output_dir),
         background=parse_background(args.bg) if args.bg else None,
         box=parse_box(args.box) if args.box else None,
         scribble=_path(args.scribble),
@@ -186,12 +195,13 @@ RUN = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command. Returns the exit code."""
+    escape_what_cannot_be_shown()
     args = parse(sys.argv[1:] if argv is None else argv)
     show_log()
     try:
         return RUN[args.command](args)
     except BshmError as error:
-        say(f"bshm-live: {error}")
+        say(f"bshm-live: {printable(str(error))}")
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 
 PACKAGE = "bshm_live"
 
 
-def say(line: str) -> None:
-    """One line on stderr. Where nobody can hear it any more, the program goes on."""
+def printable(text: str) -> str:
+    """The text on one line: what is no letter, sign or blank (also in a file's name) as escapes."""
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
+    )
+
+
+def escape_what_cannot_be_shown() -> None:
+    """From now on no character fails on stdout and stderr, whatever their encoding is."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def say(text: str) -> None:
+    """Lines on stderr. Where nobody can hear them any more, the program goes on."""
+    lines = "\n".join(map(printable, text.split("\n")))
     try:
-        print(line, file=sys.stderr, flush=True)
+        print(lines, file=sys.stderr, flush=True)
     except (OSError, ValueError):  # its reader is gone, the disk is full, or it is closed
         return
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from .errors import SettingsError
-from .files import camera_device
+from .files import camera_device, is_file, named_twice, path_of, why_unreadable
 from .types import Size
 
 Preset = Literal["fast", "balanced", "quality"]
@@ -105,6 +106,16 @@ def check_live(live: Live) -> Live:
     return live
 
 
+def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path | None]) -> None:
+    """Every output has a place of its own, and replaces no input. Raises SettingsError."""
+    written = list(outputs)
+    if twice := named_twice(written):
+        raise SettingsError(f"{twice} is given twice; give each output a name of its own")
+    for given in filter(None, inputs):
+        if named_twice([*written, given]):
+            raise SettingsError(f"{given} would be replaced by the output; give another name")
+
+
 def parse_size(text: str) -> Size:
     """'1280x720' to (1280, 720). Raises SettingsError."""
     match = re.fullmatch(r"(\d+)[xX](\d+)", text.strip())
@@ -125,13 +136,13 @@ def parse_background(text: str) -> BackgroundSpec:
         return BackgroundSpec("none")
     if text == "blur" or text.startswith("blur:"):
         return BackgroundSpec("blur", radius=_blur_radius(text))
-    path = Path(text).expanduser()
+    path = path_of(text)
     suffix = path.suffix.lower()
     if suffix in PICTURES or suffix in VIDEOS:
-        if not path.is_file():
-            raise SettingsError(f"--bg {text}: no such file; check the path")
+        if why := why_unreadable(path):
+            raise SettingsError(f"--bg {why}")
         return BackgroundSpec("picture" if suffix in PICTURES else "video", path=path)
-    if path.is_file():
+    if is_file(path):
         return BackgroundSpec("picture", path=path)
     return BackgroundSpec("colour", colour=parse_colour(text))
 

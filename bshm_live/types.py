@@ -206,7 +206,7 @@ class Sink(Protocol):
     def close(self, *, ok: bool = True) -> None: ...
 
 
-class Wanted(Protocol):
+class Viewing(Protocol):
     """Whether anybody looks at what the program makes; not knowing counts as yes.
 
     `wait` blocks until somebody does, at most `timeout` seconds, and says whether.

@@ -126,13 +126,13 @@ def open_sinks(
 
 def rest_on_demand(camera: LiveCamera, sinks: Sequence[Sink], stack: ExitStack) -> None:
     """The camera is off while no program reads any of the virtual cameras."""
-    demands = [sink.demand() for sink in sinks if isinstance(sink, VirtualCamera)]
-    known = [demand for demand in demands if demand is not None]
-    if len(known) < len(demands):
+    found = [sink.viewers() for sink in sinks if isinstance(sink, VirtualCamera)]
+    known = [viewers for viewers in found if viewers is not None]
+    if len(known) < len(found):
         say("--on-demand: who reads the virtual camera cannot be known here; the camera stays on")
         return
-    camera.wanted = AnyOf(known)
-    stack.callback(camera.wanted.close)
+    camera.viewers = AnyOf(known)
+    stack.callback(camera.viewers.close)
 
 
 def interrupt_on_term(stack: ExitStack) -> None:

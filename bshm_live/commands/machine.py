@@ -12,6 +12,7 @@ from typing import Any
 from .. import setup
 from ..console import say
 from ..errors import BshmError, EngineError, SinkError
+from ..files import JOIN_GROUP
 from ..gpu.nvrtc import find_nvrtc
 from ..runtimes.choice import MODULES, available, get_runtime, load_bshm, state
 from ..runtimes.manifest import load_manifest
@@ -58,7 +59,7 @@ def video_nodes() -> Iterator[VideoNode]:
 
 def problem(error: OSError) -> str:
     if isinstance(error, PermissionError):
-        return "no permission: sudo usermod -aG video $USER, then log in again"
+        return f"no permission: {JOIN_GROUP}"
     return error.strerror or str(error)
 
 
@@ -162,7 +163,7 @@ def run_setup(*, apply: bool, undo: bool) -> int:
     elif apply:
         return 0 if setup.apply(System()) else SinkError.exit_code
     else:
-        setup.show(System())
+        print("\n".join(setup.show(System())))
     return 0
 
 

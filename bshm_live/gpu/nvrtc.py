@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from pathlib import Path
 from ..errors import EngineError
 from ..runtimes import cache as engine_cache
 from ..runtimes.cache import Key
+from ..runtimes.nvidia import cuda_homes
 
 SOURCE = Path(__file__).with_name("kernels.cu")
 # No contraction: a GPU rounds like the processor on which the tests run the kernels.
@@ -121,9 +121,8 @@ def folders() -> Iterator[Path]:
     for place in (wheels.submodule_search_locations or ()) if wheels else ():
         for inner in ("lib", "bin", "bin/x86_64"):
             yield from sorted(Path(place).glob(f"*/{inner}"))
-    homes = [os.environ[name] for name in ("CUDA_HOME", "CUDA_PATH") if os.environ.get(name)]
-    for home in (*homes, "/usr/local/cuda"):
-        yield from (Path(home) / inner for inner in ("lib64", "lib", "bin", "bin/x64"))
+    for home in cuda_homes():
+        yield from (home / inner for inner in ("lib64", "lib", "bin", "bin/x64"))
     if not WINDOWS:
         yield from (Path(f"/usr/lib/{machine}-linux-gnu") for machine in ("x86_64", "aarch64"))
         yield Path("/usr/lib64")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from ..files import path_of, write_whole
+
 FOLDER_VARIABLE = "BSHM_CACHE"
+NOWHERE = Path(os.devnull) / "bshm-live"  # nothing can be read or written there
 MAGIC = b"bshm-live engine 1"
 SHA_SHOWN = 16  # hex digits of a network's sha256 in a file's name; the file holds all
 
@@ -37,12 +39,16 @@ class Key:
 
 
 def folder() -> Path:
-    """BSHM_CACHE, or the user's cache folder as the system has it."""
+    """BSHM_CACHE, or the user's cache folder as the system has it; NOWHERE without a home."""
     if chosen := os.environ.get(FOLDER_VARIABLE):
-        return Path(chosen).expanduser()
+        return path_of(chosen)
     from platformdirs import user_cache_path
 
-    return user_cache_path("bshm-live", appauthor=False)
+    try:
+        found = user_cache_path("bshm-live", appauthor=False)
+    except RuntimeError:  # older ones give a folder called ~
+        return NOWHERE
+    return found if found.is_absolute() else NOWHERE
 
 
 def path(key: Key, kind: str = "engine") -> Path:
@@ -64,18 +70,11 @@ def load(key: Key, kind: str = "engine") -> bytes | None:
 
 
 def store(key: Key, blob: bytes, kind: str = "engine") -> Path:
-    """Writes a whole file or none. Raises OSError."""
+    """Puts it into the cache, whole. Raises OSError."""
     target = path(key, kind)
     target.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256(blob).hexdigest().encode()
-    handle, name = tempfile.mkstemp(dir=target.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(b"\n".join((MAGIC, key.line(), digest, blob)))
-        os.replace(name, target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_whole(target, b"\n".join((MAGIC, key.line(), digest, blob)))
     return target
 
 

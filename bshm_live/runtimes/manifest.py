@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EngineError
+from ..files import path_of
 from ..types import Shape
 
 MANIFEST = "manifest.toml"
@@ -80,7 +81,7 @@ class Manifest:
 def engines_folder() -> Path:
     """The folder of the networks: BSHM_ENGINES, the package's own, or the checkout's."""
     if chosen := os.environ.get(FOLDER_VARIABLE):
-        return Path(chosen).expanduser()
+        return path_of(chosen)
     package = Path(__file__).resolve().parents[1]
     packaged, checkout = package / "engines", package.parent / "engines"
     return checkout if not packaged.is_dir() and checkout.is_dir() else packaged

@@ -1,7 +1,6 @@
-"""NVIDIA on this machine: the GPU, what TensorRT needs beside it, and the line to type.
+"""NVIDIA on this machine, by the driver's own library: the GPU, what is missing, CUDA graphs.
 
-The driver is asked through its own library, and nothing is loaded where that is
-absent: the question costs a millisecond there.
+Nothing is loaded where that library is absent: the question costs a millisecond there.
 """
 
 from __future__ import annotations
@@ -10,10 +9,13 @@ import ctypes
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+
+from ..errors import EngineError
+from ..files import is_file, path_of
 
 LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 FLAVOURS = ("tensorrt", "tensorrt_rtx")  # the first that is there is taken
@@ -22,6 +24,7 @@ VENDOR = "0x10de"
 PCI = Path("/sys/bus/pci/devices")
 NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
 MAJOR, MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
+THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE: what other threads do meanwhile does not disturb
 EXTRA = "pip install 'bshm-live[tensorrt]'"
 DRIVER_FIX = (
     "install NVIDIA's driver (nvidia.com/drivers), then restart"
@@ -133,12 +136,59 @@ def tensorrt_lacks() -> Iterator[Lack]:
         yield Lack("pycuda is not installed", "pip install pycuda (it needs the CUDA toolkit)")
 
 
+def cuda_homes() -> list[Path]:
+    """Where a CUDA toolkit may lie, the user's own word first."""
+    told = [os.environ[name] for name in ("CUDA_HOME", "CUDA_PATH") if os.environ.get(name)]
+    return [path_of(text) for text in (*told, "/usr/local/cuda")]
+
+
 def toolkit() -> Path | None:
     """nvcc, by which the CUDA toolkit is known; pycuda is compiled with it."""
-    homes = [os.environ[name] for name in ("CUDA_HOME", "CUDA_PATH") if os.environ.get(name)]
-    for folder in (*(Path(home) / "bin" for home in homes), Path("/usr/local/cuda/bin")):
+    for home in cuda_homes():
         for name in ("nvcc", "nvcc.exe"):
-            if (folder / name).is_file():
-                return folder / name
+            if is_file(home / "bin" / name):
+                return home / "bin" / name
     found = shutil.which("nvcc")
     return Path(found) if found else None
+
+
+class Graph:
+    """A CUDA graph: work put on a stream once, launched again as one piece. pycuda has none.
+
+    Records what `enqueue` puts on `stream` (a CUstream as a number); runs nothing.
+    Memory that the work uses keeps its place as long as the graph lives. A CUDA
+    context must be current. Raises EngineError.
+    """
+
+    def __init__(self, stream: int, enqueue: Callable[[], None], library: str = LIBRARY) -> None:
+        self._driver = ctypes.CDLL(library)
+        graph, self._runnable = ctypes.c_void_p(), ctypes.c_void_p()
+        handle = ctypes.c_void_p(stream)
+        self._call("cuStreamBeginCapture_v2", handle, THREAD_LOCAL)
+        try:
+            enqueue()
+        finally:  # a stream that goes on recording could be used for nothing else
+            ended = self._driver.cuStreamEndCapture(handle, ctypes.byref(graph))
+        self._check("cuStreamEndCapture", ended)
+        try:
+            none = ctypes.c_ulonglong(0)
+            runnable = ctypes.byref(self._runnable)
+            self._call("cuGraphInstantiateWithFlags", runnable, graph, none)
+        finally:
+            self._driver.cuGraphDestroy(graph)
+
+    def launch(self, stream: int) -> None:
+        """Puts the whole on a stream. Raises EngineError."""
+        self._call("cuGraphLaunch", self._runnable, ctypes.c_void_p(stream))
+
+    def close(self) -> None:
+        if self._runnable:
+            self._driver.cuGraphExecDestroy(self._runnable)
+            self._runnable = ctypes.c_void_p()
+
+    def _call(self, name: str, *arguments: object) -> None:
+        self._check(name, getattr(self._driver, name)(*arguments))
+
+    def _check(self, name: str, code: int) -> None:
+        if code:
+            raise EngineError(f"{name} failed (CUDA error {code}): update the NVIDIA driver")

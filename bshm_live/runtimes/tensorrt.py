@@ -17,8 +17,7 @@ from ..errors import EngineError
 from ..types import Shape, Tensor
 from . import cache as engine_cache
 from .cache import Key
-from .cuda_graph import Graph
-from .nvidia import Gpu, find_gpu
+from .nvidia import Gpu, Graph, find_gpu
 from .tensorrt_build import PRECISION, RTX, TITLE, Log, engine_of, keep, trt
 
 CACHED = "runtime"  # kind of file: what TensorRT for RTX compiled for this GPU

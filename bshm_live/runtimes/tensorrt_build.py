@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..errors import EngineError
+from ..files import why_unwritable
 from ..types import Shape
 from . import cache as engine_cache
 from .cache import Key
@@ -113,11 +114,8 @@ def keep(key: Key, blob: bytes, kind: str = "engine") -> None:
     try:
         engine_cache.store(key, blob, kind)
     except OSError as error:
-        where = engine_cache.folder()
-        raise EngineError(
-            f"{where}: cannot be written ({error.strerror}); "
-            f"free some space, or choose another folder with {engine_cache.FOLDER_VARIABLE}"
-        ) from error
+        other = f"choose another folder with {engine_cache.FOLDER_VARIABLE}"
+        raise EngineError(why_unwritable(engine_cache.folder(), error, other)) from error
 
 
 def size_of(network: bytes, name: str = NAME) -> str:

@@ -1,17 +1,23 @@
-"""The virtual camera on this machine: shows what is there and what is missing, and mends it."""
+"""The virtual camera on this machine: what is there, what is missing, and how to mend it.
+
+What is done is logged as it is done, since a step may take a minute.
+"""
 
 from __future__ import annotations
 
+import logging
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..errors import BshmError, SettingsError, SinkError
+from ..files import why_unwritable, write_whole
 from .install import installed, secure_boot
 from .modprobe import MODULE
-from .module import BOOT_FILE, OPTIONS_FILE, boot, group, loaded, options
-from .step import HEADER, Step
-from .system import System, program
+from .module import BOOT_FILE, HEADER, OPTIONS_FILE, boot, group, loaded, options
+from .system import Step, System, is_ours, program
+
+log = logging.getLogger(__name__)
 
 BACKUP = ".before-bshm-live"  # no .conf at its end, so neither modprobe nor systemd reads it
 OBS = {
@@ -39,16 +45,13 @@ def steps(system: System) -> Iterator[Step]:
             yield Step(False, str(error))
 
 
-def show(system: System) -> bool:
-    """Prints what is there, and what `apply` would do; True when nothing is missing."""
-    complete, ours = True, False
-    for step in steps(system):
-        complete &= step.done
-        ours |= step.automatic
-        print("\n".join((step.line, *step.details())))
-    if ours:
-        print(f"nothing was changed; to do it: {command_line('--apply')}")
-    return complete
+def show(system: System) -> list[str]:
+    """Lines that say what is there, and what `apply` would do; nothing is changed."""
+    found = list(steps(system))
+    lines = [line for step in found for line in (step.line, *step.details())]
+    if any(step.automatic for step in found):
+        lines.append(f"nothing was changed; to do it: {command_line('--apply')}")
+    return lines
 
 
 def command_line(option: str) -> str:
@@ -64,22 +67,22 @@ def apply(system: System) -> bool:
     _need_root(system, "--apply")
     complete = True
     for step in steps(system):
-        print(step.line)
+        log.info(step.line)
         if step.automatic:
             step = _do(system, step)
         complete &= step.done
         for line in step.by_hand:
-            print(f"      {line}")
+            log.info("      %s", line)
     return complete
 
 
 def _do(system: System, step: Step) -> Step:
     for path, text in step.files:
         _write(path, text)
-        print(f"      {'wrote' if text else 'removed'} {path}")
+        log.info("      %s %s", "wrote" if text else "removed", path)
     for command in step.commands:
         done = system.run(command)
-        print(f"      {shlex.join(command)}" + (f": {done.last_line}" if done.code else ""))
+        log.info("      %s%s", shlex.join(command), f": {done.last_line}" if done.code else "")
         if done.code:
             return Step(False, step.text, by_hand=step.by_hand)
     return Step(not step.by_hand, step.text, by_hand=step.by_hand)
@@ -88,25 +91,17 @@ def _do(system: System, step: Step) -> Step:
 def _write(path: Path, text: str | None) -> None:
     """Puts a file in place whole; one that somebody else wrote is kept beside it."""
     backup = path.with_name(path.name + BACKUP)
-    new = path.with_name(path.name + ".new")
     try:
-        if path.exists() and not _is_ours(path):
+        if is_ours(path, HEADER) is False:
             path.replace(backup)
-            print(f"      kept what was there as {backup}")
+            log.info("      kept what was there as %s", backup)
         if text is None:
             path.unlink(missing_ok=True)
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        new.write_text(text, "utf-8", "surrogateescape")
-        new.replace(path)
+        write_whole(path, text.encode("utf-8", "surrogateescape"))
     except OSError as error:
-        raise SinkError(
-            f"{path} cannot be written ({error.strerror}); is /etc read-only?"
-        ) from error
-
-
-def _is_ours(path: Path) -> bool:
-    return path.read_bytes().startswith(HEADER.encode())
+        raise SinkError(why_unwritable(path, error, "is /etc read-only?")) from error
 
 
 def undo(system: System) -> None:
@@ -115,20 +110,21 @@ def undo(system: System) -> None:
     for path in (system.path(OPTIONS_FILE), system.path(BOOT_FILE)):
         backup = path.with_name(path.name + BACKUP)
         try:
-            if path.exists() and not _is_ours(path):
-                print(f"left   {path}: setup did not write it")
+            ours = is_ours(path, HEADER)
+            if ours is False:
+                log.info("left   %s: setup did not write it", path)
                 continue
-            if path.exists():
+            if ours:
                 path.unlink()
-                print(f"removed {path}")
+                log.info("removed %s", path)
             if backup.exists():
                 backup.replace(path)
-                print(f"put back {path}")
+                log.info("put back %s", path)
         except OSError as error:
             raise SinkError(f"{path} cannot be removed ({error.strerror})") from error
-    print(f"the module stays loaded until the next boot, or: sudo modprobe -r {MODULE}")
+    log.info("the module stays loaded until the next boot, or: sudo modprobe -r %s", MODULE)
     if system.user != "root":
-        print(f"the group stays, or: sudo gpasswd -d {system.user} video")
+        log.info("the group stays, or: sudo gpasswd -d %s video", system.user)
 
 
 def _need_root(system: System, option: str) -> None:

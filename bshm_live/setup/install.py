@@ -6,8 +6,7 @@ import shlex
 from collections.abc import Mapping
 
 from .modprobe import MODULE
-from .step import Step
-from .system import System
+from .system import Step, System
 
 SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 # Where DKMS (Debian, Arch), Ubuntu and Fedora's akmods keep the key they sign modules with.

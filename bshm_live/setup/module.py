@@ -6,13 +6,13 @@ import shlex
 from pathlib import Path
 
 from ..errors import SettingsError
-from ..sinks.loopback import LABEL, loopbacks, node_label
+from ..sinks.loopback import LABEL, SYSFS, loopbacks, node_label
 from . import modprobe
 from .install import installed, module_version
 from .modprobe import MODULE, Parameter
-from .step import HEADER, Step
-from .system import System
+from .system import Step, System, header
 
+HEADER = header("setup", "setup --undo")
 # The last value of an option wins, and files are read by name: this one must be the last.
 OPTIONS_FILE = "/etc/modprobe.d/zz-bshm-live.conf"
 OPTIONS_NOTE = (
@@ -26,7 +26,6 @@ BOOT_FOLDERS = (
     "usr/local/lib/modules-load.d",
     "usr/lib/modules-load.d",
 )
-SYSFS = "/sys/class/video4linux"
 CONTROL = "v4l2loopback-ctl"
 CONTROL_FROM = (0, 13)  # the version that can add a camera while it runs
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
@@ -11,15 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SettingsError, SinkError
+from ..files import path_of, why_unwritable, write_whole
 from ..settings import parse_background
-from .system import System, program
+from .system import System, header, is_ours, program
+
+log = logging.getLogger(__name__)
 
 UNIT = "bshm-live.service"
-HEADER = "# Written by `bshm-live service install`; `bshm-live service remove` takes it away.\n"
+HEADER = header("service install", "service remove")
 SYSTEMCTL = ("systemctl", "--user")
 PASSED_ON = ("BSHM_ENGINES", "BSHM_CACHE")  # settings that are not on the command line
 BACK_OFF_FROM = 254  # the version of systemd that can wait longer from time to time
-LOG = "journalctl --user -u bshm-live -n 20"
+JOURNAL = "journalctl --user -u bshm-live -n 20"
 
 # A service of a user has no root's rights to give up; these take away what is left.
 # No MemoryDenyWriteExecute: OpenVINO compiles its kernels as it runs. No device rules:
@@ -78,13 +82,15 @@ def _absolute_background(text: str) -> str:
 def _absolute_sink(text: str) -> str:
     if text in ("vcam", "window", "null") or text.startswith("vcam:"):
         return text
-    return os.path.abspath(Path(text).expanduser())
+    return os.path.abspath(path_of(text))
 
 
 def unit_path(environment: Mapping[str, str] = os.environ) -> Path:
-    """Where systemd looks for a user's own units."""
-    home = environment.get("XDG_CONFIG_HOME", "")
-    folder = Path(home) if os.path.isabs(home) else Path.home() / ".config"
+    """Where systemd looks for a user's own units. Raises SettingsError: nobody knows."""
+    chosen = environment.get("XDG_CONFIG_HOME", "")
+    folder = Path(chosen) if os.path.isabs(chosen) else Path(os.path.expanduser("~/.config"))
+    if not folder.is_absolute():
+        raise SettingsError("a service needs a home folder, and none is known: set HOME")
     return folder / "systemd" / "user" / UNIT
 
 
@@ -125,11 +131,6 @@ def unit_text(
     `writable` are folders that stay open for writing, `systemd` is its version.
     """
     exec_start = " ".join(quote(word) for word in words)
-    settings = [f"Environment={quote(f'{name}={value}')}" for name, value in environment.items()]
-    sandbox = [*SANDBOX.splitlines()]
-    sandbox += [f"ReadWritePaths={quote_folder(folder)}" for folder in writable]
-    sandbox += ["PrivateTmp=yes"] if private_tmp else []
-    back_off = ["RestartSteps=6", "RestartMaxDelaySec=60"] if systemd >= BACK_OFF_FROM else []
     lines = (
         "[Unit]",
         "Description=bshm-live: a virtual camera with another background",
@@ -139,20 +140,30 @@ def unit_text(
         "[Service]",
         # The colon: systemd leaves every $ alone.
         f"ExecStart=:{exec_start}",
-        *settings,
-        "Restart=on-failure",
-        f"RestartSec={2 if back_off else 10}",
-        *back_off,
-        # Wrong settings do not get better by another try.
-        f"RestartPreventExitStatus={SettingsError.exit_code}",
+        *(f"Environment={quote(f'{name}={value}')}" for name, value in environment.items()),
+        *_restarts(systemd),
         "TimeoutStopSec=10",
-        *sandbox,
+        *SANDBOX.splitlines(),
+        *(f"ReadWritePaths={quote_folder(folder)}" for folder in writable),
+        *(("PrivateTmp=yes",) if private_tmp else ()),
         "",
         "[Install]",
         "WantedBy=default.target",
         "",
     )
     return HEADER + "\n".join(lines)
+
+
+def _restarts(systemd: int) -> tuple[str, ...]:
+    """After a failure it is started again, later each time where that systemd can."""
+    slower = systemd >= BACK_OFF_FROM
+    return (
+        "Restart=on-failure",
+        f"RestartSec={2 if slower else 10}",
+        *(("RestartSteps=6", "RestartMaxDelaySec=60") if slower else ()),
+        # Wrong settings do not get better by another try.
+        f"RestartPreventExitStatus={SettingsError.exit_code}",
+    )
 
 
 def install(
@@ -164,31 +175,34 @@ def install(
     """
     _refuse_root(system)
     path = unit_path(environment)
-    if path.exists() and not path.read_text("utf-8", "replace").startswith(HEADER):
+    if is_ours(path, HEADER) is False:
         raise SettingsError(f"{path} was not written by bshm-live; move it away first")
     text = _unit_of(options, system, environment)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, "utf-8")
+        write_whole(path, text.encode())
     except OSError as error:
-        raise SinkError(f"{path} cannot be written ({error.strerror})") from error
-    print(f"wrote {path}")
+        raise SinkError(why_unwritable(path, error, "check its permissions")) from error
+    log.info("wrote %s", path)
     answer = system.run((*SYSTEMCTL, "show-environment"))
     if answer.code:
         start = f"systemctl --user enable --now {UNIT}"
-        print(f"no systemd for this user here ({answer.last_line}); where there is one: {start}")
+        reason = answer.last_line
+        log.info("no systemd for this user here (%s); where there is one: %s", reason, start)
         return False
     for command in (("daemon-reload",), ("enable", UNIT), ("restart", UNIT)):
         done = system.run((*SYSTEMCTL, *command))
         if done.code:
-            raise SinkError(f"systemctl --user {' '.join(command)}: {done.last_line}; see {LOG}")
-    print(f"started, now and at every login; its messages: {LOG}")
+            raise SinkError(
+                f"systemctl --user {' '.join(command)}: {done.last_line}; see {JOURNAL}"
+            )
+    log.info("started, now and at every login; its messages: %s", JOURNAL)
     return True
 
 
 def _unit_of(options: Sequence[str], system: System, environment: Mapping[str, str]) -> str:
     passed = {name: environment[name] for name in PASSED_ON if environment.get(name)}
-    passed = {name: os.path.abspath(Path(value).expanduser()) for name, value in passed.items()}
+    passed = {name: os.path.abspath(path_of(value)) for name, value in passed.items()}
     words = [*program(), *options]
     sinks = [word.removeprefix("--sink=") for word in options if word.startswith("--sink=/")]
     writable = [os.path.dirname(sink) for sink in sinks]
@@ -214,10 +228,11 @@ def remove(system: System, environment: Mapping[str, str] = os.environ) -> None:
     """Stops the service and takes the unit away. Raises as `install` does."""
     _refuse_root(system)
     path = unit_path(environment)
-    if not path.exists():
-        print(f"there is no service: {path} does not exist")
+    ours = is_ours(path, HEADER)
+    if ours is None:
+        log.info("there is no service: %s does not exist", path)
         return
-    if not path.read_text("utf-8", "replace").startswith(HEADER):
+    if not ours:
         raise SettingsError(f"{path} was not written by bshm-live; it is left as it is")
     system.run((*SYSTEMCTL, "disable", "--now", UNIT))
     # What `enable` made; where no systemd runs, `disable --now` leaves it behind.
@@ -229,7 +244,7 @@ def remove(system: System, environment: Mapping[str, str] = os.environ) -> None:
         raise SinkError(f"{path} cannot be removed ({error.strerror})") from error
     system.run((*SYSTEMCTL, "daemon-reload"))
     system.run((*SYSTEMCTL, "reset-failed", UNIT))
-    print(f"stopped, and removed {path}")
+    log.info("stopped, and removed %s", path)
 
 
 def _refuse_root(system: System) -> None:
@@ -241,7 +256,11 @@ def _refuse_root(system: System) -> None:
 
 def state(system: System, environment: Mapping[str, str] = os.environ) -> tuple[bool, str]:
     """Whether all is well with the service, and a line for `doctor`."""
-    if not unit_path(environment).exists():
+    try:
+        there = os.path.lexists(unit_path(environment))
+    except SettingsError as error:
+        return False, f"service: {error}"
+    if not there:
         return (
             True,
             "service: not installed (bshm-live service install --bg ... starts it at login)",
@@ -253,5 +272,5 @@ def state(system: System, environment: Mapping[str, str] = os.environ) -> tuple[
             "" if enabled == "enabled" else f": systemctl --user enable {UNIT}"
         )
     if active in ("inactive", "failed", "activating", "deactivating"):
-        return False, f"service: {active}: systemctl --user restart {UNIT}; see {LOG}"
+        return False, f"service: {active}: systemctl --user restart {UNIT}; see {JOURNAL}"
     return False, f"service: installed, but no systemd for this user answers ({active})"

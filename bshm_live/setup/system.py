@@ -1,16 +1,19 @@
-"""The edge to the operating system: commands that are run, and this program's own name."""
+"""The edge to the operating system: commands that are run, steps of the set-up, our own name."""
 
 from __future__ import annotations
 
 import getpass
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from ..errors import SinkError
 
 PROGRAM = "bshm-live"
 NOT_FOUND, TOO_LATE = 127, 124  # exit codes, as shells have them
@@ -69,7 +72,7 @@ def user_name(environment: Mapping[str, str] = os.environ) -> str:
     try:
         return behind or getpass.getuser()
     except (KeyError, OSError):  # a user number without a name
-        return str(os.getuid())
+        return "root" if is_root() else str(os.getuid())
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,8 @@ class System:
     user: str = field(default_factory=user_name)
     is_root: bool = field(default_factory=is_root)
 
-    def path(self, absolute: str) -> Path:
-        return self.root / absolute.lstrip("/")
+    def path(self, absolute: str | Path) -> Path:
+        return self.root / str(absolute).lstrip("/")
 
 
 def program() -> list[str]:
@@ -95,3 +98,47 @@ def program() -> list[str]:
     if started and Path(started).stem == PROGRAM:
         return [os.path.abspath(started)]
     return [os.path.abspath(sys.executable), "-m", "bshm_live"]
+
+
+def header(writes: str, removes: str) -> str:
+    """The first line of a file that the command `writes` writes: by it we know our own."""
+    return f"# Written by `{PROGRAM} {writes}`; `{PROGRAM} {removes}` takes it away.\n"
+
+
+def is_ours(path: Path, first: str) -> bool | None:
+    """Whether a file begins with our `first` line; None if there is no file. Raises SinkError."""
+    try:
+        return path.read_bytes().startswith(first.encode())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SinkError(f"{path} cannot be read ({error.strerror}); look what it is") from error
+
+
+@dataclass(frozen=True)
+class Step:
+    """`files` (path, new text or None: away) and `commands` are what setup does as root;
+    `by_hand` are lines for the user: what setup does not do itself."""
+
+    done: bool
+    text: str
+    files: tuple[tuple[Path, str | None], ...] = ()
+    commands: tuple[tuple[str, ...], ...] = ()
+    by_hand: tuple[str, ...] = ()
+
+    @property
+    def automatic(self) -> bool:
+        return bool(self.files or self.commands)
+
+    @property
+    def line(self) -> str:
+        return f"{'ok  ' if self.done else 'todo'}  {self.text}"
+
+    def details(self) -> list[str]:
+        """What would be done, a line each."""
+        lines = []
+        for path, text in self.files:
+            lines.append(f"would write {path}:" if text else f"would remove {path}")
+            lines += [f"  {line}" for line in (text or "").splitlines()]
+        lines += [f"would run {shlex.join(command)}" for command in self.commands]
+        return [f"      {line}" for line in (*lines, *self.by_hand)]

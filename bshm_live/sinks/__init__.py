@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import SinkError
+from ..files import path_of
 from ..types import Shot, Size
 from .video_file import SUFFIXES, Layer, VideoWriter
 from .virtual_camera import VirtualCamera
@@ -40,15 +40,13 @@ def open_sink(
     size: Size,
     fps: float,
     *,
-    layer: Layer = "composite",
     placeholder: Picture | None = None,
-    audio_from: Path | None = None,
     transparent: bool = False,
 ) -> VirtualCamera | VideoWriter | Window | Null:
     """'vcam', 'vcam:/dev/videoN', 'window', 'null' or a file name to its sink.
 
-    `placeholder` is for the virtual camera; layer, audio_from and transparent
-    are for files. Raises SinkError.
+    `placeholder` is for the virtual camera, `transparent` for files, which are recordings.
+    Raises SinkError.
     """
     if text == "vcam" or text.startswith("vcam:"):
         return VirtualCamera(
@@ -58,10 +56,10 @@ def open_sink(
         return Window()
     if text == "null":
         return Null()
-    path = Path(text).expanduser()
+    path = path_of(text)
     if path.suffix.lower() not in SUFFIXES:
         raise SinkError(
             f"--sink {text}: unknown; give vcam, vcam:/dev/videoN, window, null or a file "
             f"that ends in {' '.join(SUFFIXES)}"
         )
-    return VideoWriter(path, size, fps, layer, audio_from=audio_from, transparent=transparent)
+    return VideoWriter(path, size, fps, transparent=transparent, recording=True)

@@ -13,7 +13,6 @@ OBS_LABEL = "OBS Virtual Camera"
 SYSFS = Path("/sys/class/video4linux")
 PROC = Path("/proc")
 REFERENCES = Path("/sys/module/v4l2loopback/refcnt")
-LIST = "`bshm-live devices` lists what is there"
 
 
 def pick_loopback(root: Path = SYSFS) -> str | None:

@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 
 from ..errors import SinkError
+from ..files import JOIN_GROUP, LIST
 from ..types import Size
-from .loopback import FIX, LIST, who_holds
+from .loopback import FIX, who_holds
 
 if TYPE_CHECKING:
     from ..types import Picture
@@ -71,10 +72,7 @@ def _open(device: str) -> int:
     try:
         return os.open(device, os.O_RDWR | os.O_NONBLOCK)
     except PermissionError as error:
-        raise SinkError(
-            f"virtual camera {device} may not be opened; add yourself to the group video "
-            "(sudo usermod -aG video $USER) and log in again"
-        ) from error
+        raise SinkError(f"virtual camera {device} may not be opened; {JOIN_GROUP}") from error
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
             raise SinkError(f"there is no virtual camera {device}; make one: {FIX}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,6 +16,7 @@ import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
 from ..errors import SinkError
+from ..files import Part, path_of, why_unwritable
 from ..types import Shot, Size
 from .sound import Sound, open_sound
 
@@ -30,6 +31,8 @@ SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 TICKS = 90_000  # a second on the file's clock
 TICKS_APART = TICKS // 1000  # Matroska knows milliseconds only: frames must differ by one
 BT709 = 1  # matrix, primaries and transfer all have this number
+ROOM_LEFT = 1 << 24  # bytes of the disk that a recording leaves: its end needs some
+INSTEAD = "try another folder or .mp4"
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,9 @@ class VideoWriter:
     `transparent` stores foreground and alpha (straight) in .webm (VP9) and .mov
     (ProRes 4444) and changes nothing elsewhere. `audio_from` is the file whose
     sound is kept; what is lost of it is said in `notes`. Raises SinkError.
+
+    What fails leaves nothing behind, unless it is a `recording`, which cannot be made
+    again: it ends whole before the disk is full, and what a failed write leaves is kept.
     """
 
     def __init__(
@@ -82,10 +88,12 @@ class VideoWriter:
         *,
         audio_from: Path | None = None,
         transparent: bool = False,
+        recording: bool = False,
     ) -> None:
-        self.path = Path(path)
+        self._recording = recording
+        self.path = path_of(path) if isinstance(path, str) else path
         self.notes: list[str] = []
-        _check_path(self.path)
+        self._part = _begin(self.path)
         self._layer: Layer = layer
         self._codec = choose_codec(self.path.suffix.lower(), layer, transparent)
         self.needs_foreground = layer == "foreground" or self._codec.fed == "bgra"
@@ -93,29 +101,33 @@ class VideoWriter:
         self._scratch = _scratch(size, self._codec, layer)
         self._start = 0.0  # seconds on the file's clock at which Shot.time is 0
         self._last_ticks: int | None = None
-        self._part = self.path.with_name(f".{self.path.stem}.part{self.path.suffix}")
         self._sound: Sound | None = None
         self._container: OutputContainer | None = None
         try:
-            self._container = _open(self._part)
+            self._container = _open(self._part.path, recording)
             self._stream = _add_stream(self._container, self._codec, size, fps)
             if audio_from is not None:
                 self._sound = open_sound(audio_from, self._container, self.notes)
             if self._sound is not None:
                 self._start = self._sound.first_picture
             self._container.start_encoding()
-        except (av.FFmpegError, ValueError) as error:  # ValueError: PyAV without this encoder
+        except BaseException as error:
             self._drop()
-            raise SinkError(_why(self.path, error)) from error
+            if isinstance(error, (av.FFmpegError, ValueError)):  # PyAV without this encoder
+                raise SinkError(why_unwritable(self.path, error, INSTEAD)) from error
+            raise
 
     def describe(self) -> str:
         width, height = self._size
         return f"file {self.path}: {width}x{height}, {self._layer}, {self._codec.name}"
 
     def send(self, shot: Shot) -> None:
-        """Encodes the shot; it is not kept. Raises SinkError, and then the file is gone."""
+        """Encodes the shot; it is not kept. Raises SinkError, and then the file is closed."""
         if self._container is None:
             raise SinkError(f"{self.path} is closed; open it again")
+        if self._recording and _room(self.path) < ROOM_LEFT:
+            self.close()
+            raise SinkError(f"{self.path} ends here: the disk is nearly full; free some space")
         picture = self._picture(shot)
         ticks = round((self._start + shot.time) * TICKS)
         if self._last_ticks is not None:
@@ -128,8 +140,8 @@ class VideoWriter:
             if self._sound is not None:
                 self._sound.mux_until(ticks / TICKS)
         except av.FFmpegError as error:
-            self._drop()
-            raise SinkError(_why(self.path, error)) from error
+            self._break_off()
+            raise SinkError(why_unwritable(self.path, error, INSTEAD)) from error
 
     def close(self, *, ok: bool = True) -> None:
         """Puts the whole file in its place, or with ok=False leaves no trace of it."""
@@ -142,10 +154,10 @@ class VideoWriter:
             if self._sound is not None:
                 self._sound.finish(self._last_ticks / TICKS)
             self._container.close()
-            self._part.replace(self.path)
+            self._part.keep()
         except (av.FFmpegError, OSError) as error:
             self._drop()
-            raise SinkError(_why(self.path, error)) from error
+            raise SinkError(why_unwritable(self.path, error, INSTEAD)) from error
         self._container = None
         self._close_sound()
 
@@ -172,11 +184,23 @@ class VideoWriter:
         """Closes everything and removes the part file, whatever state it is in."""
         container, self._container = self._container, None
         self._close_sound()
+        # First, where the system can: without its file a long film's end takes no time.
+        self._part.drop()
         if container is not None:
             # It is thrown away; the first error is the one to tell.
             with suppress(av.FFmpegError, ValueError):
                 container.close()
-        self._part.unlink(missing_ok=True)
+        self._part.drop()
+
+    def _break_off(self) -> None:
+        """After a failed write: what is in a recording's file is kept, if it can be played."""
+        if self._recording and self._container is not None:
+            with suppress(av.FFmpegError, ValueError):
+                self._container.close()
+            if _plays(self._part.path):
+                with suppress(OSError):
+                    self._part.keep()
+        self._drop()
 
     def _close_sound(self) -> None:
         if self._sound is not None:
@@ -184,13 +208,14 @@ class VideoWriter:
             self._sound = None
 
 
-def _check_path(path: Path) -> None:
+def _begin(path: Path) -> Part:
+    """The file that is written until it is whole. Raises SinkError."""
     if path.suffix.lower() not in SUFFIXES:
         raise SinkError(f"{path}: unknown kind of video; end the name in {' '.join(SUFFIXES)}")
-    if not path.parent.is_dir():
-        raise SinkError(f"{path}: the folder {path.parent} does not exist; make it first")
-    if path.is_dir():
-        raise SinkError(f"{path} is a folder; give a file name")
+    try:
+        return Part(path, path.suffix)
+    except OSError as error:
+        raise SinkError(why_unwritable(path, error, INSTEAD)) from error
 
 
 def _scratch(size: Size, codec: Codec, layer: Layer) -> Picture:
@@ -203,10 +228,29 @@ def _scratch(size: Size, codec: Codec, layer: Layer) -> Picture:
     return np.empty((0,), np.uint8)
 
 
-def _open(part: Path) -> OutputContainer:
+def _room(path: Path) -> int:
+    """Bytes that are free beside `path`; a disk that does not tell has room."""
+    try:
+        return shutil.disk_usage(path.parent).free
+    except OSError:
+        return ROOM_LEFT
+
+
+def _plays(path: Path) -> bool:
+    try:
+        with av.open(f"file:{path.absolute()}") as container:
+            next(container.decode(video=0))
+    except (av.FFmpegError, StopIteration, IndexError):
+        return False
+    return True
+
+
+def _open(part: Path, recording: bool) -> OutputContainer:
     mp4 = part.suffix.lower() in (".mp4", ".m4v", ".mov")
-    # The index first, so that a browser can play the file while it loads.
-    options = {"movflags": "+faststart"} if mp4 else {}
+    # The index first, so that a browser can play the file while it loads. A recording has
+    # an index in every piece until its end, so that it can be played if it breaks off.
+    flags = "+hybrid_fragmented" if recording else "+faststart"
+    options = {"movflags": flags} if mp4 else {}
     return av.open(f"file:{part.absolute()}", "w", options=options)
 
 
@@ -233,16 +277,3 @@ def _encodable(picture: Picture, codec: Codec) -> av.VideoFrame:
     )
     frame.color_primaries, frame.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
     return frame
-
-
-def _why(path: Path, error: Exception) -> str:
-    """One line for a failed write, and what to try."""
-    number = getattr(error, "errno", None)
-    if number in (errno.ENOSPC, errno.EDQUOT):
-        return f"disk full writing {path}: free some space and run it again"
-    if number == errno.EFBIG:
-        return f"{path} grew too large for this disk: write to another one"
-    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"{path} may not be written; choose a folder that is yours"
-    reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-    return f"cannot write {path} ({reason}); try another folder or .mp4"

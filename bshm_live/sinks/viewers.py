@@ -22,8 +22,8 @@ RENEW_S = 2.0  # an event can be missed: the count is asked for anew
 POLL_S = 0.15  # where there are no events
 
 
-class Demand:
-    """Watches the viewers of a /dev/videoN that this process feeds."""
+class Viewers:
+    """Those who watch a /dev/videoN that this process feeds."""
 
     def __init__(self, device: str) -> None:
         self._device = os.path.realpath(device)

@@ -20,9 +20,8 @@ from ..errors import SinkError
 from ..types import Shot, Size
 from .loopback import FIX, LABEL, OBS_LABEL, SYSFS, label_of, pick_loopback
 from .obs import ObsCamera
-from .pace import Pace
 from .v4l2 import Busy, Loopback
-from .viewers import Demand
+from .viewers import Viewers
 
 if TYPE_CHECKING:
     from ..types import Picture
@@ -37,6 +36,28 @@ CHECK_EVERY_S = 1.0
 FIRST_RETRY_S, LAST_RETRY_S = 0.25, 2.0
 START_PATIENCE_S = 1.0  # a program that is just ending, a browser that is just looking
 JOIN_S = 2.0
+LEEWAY = 0.75  # of a frame's time: how much of the time lost to a late frame the next may win back
+HEADROOM = 1.03  # a camera that says 30 and gives 30.5 is not held back
+
+
+class Pace:
+    """Lets `fps` frames a second through: on time at once, too early after a wait.
+
+    A frame may follow a late one early, so that jitter costs neither delay nor
+    frames; over a longer time there are never more than `fps` (and 3 %) a second.
+    Times are seconds of one steady clock.
+    """
+
+    def __init__(self, fps: float) -> None:
+        self._period = 1 / (fps * HEADROOM)
+        self._due = float("-inf")
+
+    def wait(self, now: float) -> float:
+        """Seconds until the next frame may be shown; 0 at once."""
+        return max(self._due - now, 0.0)
+
+    def shown(self, now: float) -> None:
+        self._due = max(self._due, now - LEEWAY * self._period) + self._period
 
 
 class Output(Protocol):
@@ -118,9 +139,9 @@ class VirtualCamera:
             self._new_idle = True
             self._news.notify()
 
-    def demand(self) -> Demand | None:
+    def viewers(self) -> Viewers | None:
         """Tells whether anyone watches this camera; None where that cannot be known."""
-        return Demand(self.device) if sys.platform == "linux" else None
+        return Viewers(self.device) if sys.platform == "linux" else None
 
     def close(self, *, ok: bool = True) -> None:
         """Gives the camera back; `ok` makes no difference."""

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from ..files import camera_device
+from ..files import camera_device, path_of
 from ..types import Size
 from .live_camera import GiveUp, LiveCamera, Report
 from .video_file import VideoFile
@@ -37,7 +37,7 @@ def open_source(
     """
     device = camera_device(text)
     if device is None:
-        return VideoFile(Path(text).expanduser(), pace=True)
+        return VideoFile(path_of(text), pace=True)
     name = device_name(device)
     if sys.platform != "linux":
         return LiveCamera(lambda give_up: Webcam(device, size, fps, give_up=give_up), name, report)

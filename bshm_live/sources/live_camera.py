@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from ..errors import SourceError
-from ..types import Frame, Size, Source, Wanted
+from ..types import Frame, Size, Source, Viewing
 
 FIRST_PAUSE_S = 0.25  # before a lost camera is tried again; doubled after each try
 LONGEST_PAUSE_S = 4.0
@@ -30,7 +30,7 @@ class LiveCamera:
 
     `size` and `fps` are those of the first opening; a camera that comes back at
     another size gives frames of that size. Index and time go on, `session`
-    grows. Where `wanted` is set, the camera is closed while nobody watches.
+    grows. Where `viewers` is set, the camera is closed while nobody watches.
     """
 
     count = None
@@ -44,7 +44,7 @@ class LiveCamera:
         present: Callable[[], bool] = lambda: True,
     ) -> None:
         self._open, self._name, self._report, self._present = open_camera, name, report, present
-        self.wanted: Wanted | None = None
+        self.viewers: Viewing | None = None
         self._stopped = False
         self._camera: Source | None = self._open(self._give_up)
         self.size: Size = self._camera.size
@@ -111,7 +111,7 @@ class LiveCamera:
             self._report(f"{line}; waiting for it")
 
     def _reopen(self) -> bool:
-        """Tries until the camera is there; False once it is wanted no more."""
+        """Tries until the camera is there; False once nobody watches any more."""
         pause = FIRST_PAUSE_S
         due = time.monotonic() + (pause if self._told else 0.0)
         there = self._present()
@@ -140,23 +140,23 @@ class LiveCamera:
 
     def _needed(self) -> bool:
         """Whether somebody watches, or did a moment ago."""
-        if self.wanted is None:
+        if self.viewers is None:
             return True
         now = time.monotonic()
         if now >= self._ask_at:
             self._ask_at = now + ASK_S
-            if self.wanted.in_use():
+            if self.viewers.in_use():
                 self._used_at = now
         return now - self._used_at < IDLE_S
 
     def _rest(self) -> None:
         """The camera is off until somebody watches, or the end."""
-        assert self.wanted is not None
+        assert self.viewers is not None
         self._close_camera()
         self._told.clear()
         self._report(f"nobody watches: camera {self._name} is off")
         while not self._stopped:
-            if self.wanted.wait(LOOK_S):
+            if self.viewers.wait(LOOK_S):
                 self._used_at = time.monotonic()
                 return
 
@@ -167,9 +167,9 @@ class LiveCamera:
 
 
 class AnyOf:
-    """Wanted as soon as one of several is."""
+    """The viewers of several virtual cameras: there are some as soon as one has some."""
 
-    def __init__(self, parts: Sequence[Wanted]) -> None:
+    def __init__(self, parts: Sequence[Viewing]) -> None:
         self._parts = parts
 
     def in_use(self) -> bool:

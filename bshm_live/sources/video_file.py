@@ -14,6 +14,7 @@ import numpy as np
 from av.stream import Disposition
 
 from ..errors import SourceError
+from ..files import path_of, why_unreadable
 from ..types import Frame, Size
 
 if TYPE_CHECKING:
@@ -49,10 +50,11 @@ class VideoFile:
     """
 
     def __init__(self, path: Path | str, *, pace: bool = False, loop: bool = False) -> None:
-        self.path = Path(path)
+        self.path = path_of(path) if isinstance(path, str) else path
         self._pace, self._loop = pace, loop
         self._closed = False
-        self._check_file()
+        if why := why_unreadable(self.path):
+            raise SourceError(why)
         with self._open() as container:
             stream = self._stream(container)
             rate = stream.average_rate or stream.guessed_rate
@@ -142,16 +144,6 @@ class VideoFile:
         if width < 2 or height < 2:
             raise SourceError(f"{self.path} is {width}x{height}: too small; try another file")
         return width // 2 * 2, height // 2 * 2
-
-    def _check_file(self) -> None:
-        if self.path.is_dir():
-            raise SourceError(f"{self.path} is a folder; give a video file")
-        if not self.path.exists():
-            raise SourceError(f"{self.path}: no such file; check the path")
-        if not self.path.is_file():
-            raise SourceError(f"{self.path} is not a file; give a video file or /dev/videoN")
-        if not os.access(self.path, os.R_OK):
-            raise SourceError(f"{self.path} may not be read; check its permissions")
 
     def _open(self) -> InputContainer:
         try:

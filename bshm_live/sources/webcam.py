@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from ..errors import SourceError
+from ..files import JOIN_GROUP, LIST
 from ..types import Frame, Size
 
 if TYPE_CHECKING:
@@ -41,8 +42,6 @@ CAPABILITIES = slice(84, 88)
 DEVICE_CAPABILITIES = slice(88, 92)
 CAN_CAPTURE = 0x1 | 0x1000  # V4L2_CAP_VIDEO_CAPTURE, _MPLANE
 HAS_DEVICE_CAPABILITIES = 0x80000000
-
-LIST = "`bshm-live devices` lists what is there"
 
 
 @dataclass(frozen=True)
@@ -255,10 +254,7 @@ def _open_text(name: str, error: OSError) -> str:
         have = "there is " + ", ".join(there) if there else "there is no /dev/video* at all"
         return f"no camera {name}: {have}; {LIST}"
     if error.errno in (errno.EACCES, errno.EPERM):
-        return (
-            f"camera {name} may not be opened; add yourself to the group video "
-            "(sudo usermod -aG video $USER) and log in again"
-        )
+        return f"camera {name} may not be opened; {JOIN_GROUP}"
     if error.errno == errno.EBUSY:
         return _busy_text(name)
     return f"camera {name} cannot be opened ({error.strerror}); {LIST}"

@@ -115,7 +115,7 @@ def scribble_hint(strokes: Mask8, size: Size) -> Alpha:
 def read_scribble(path: Path) -> Mask8:
     """White on black (h, w). Raises SettingsError."""
     try:
-        strokes = decode(read_bytes(path.expanduser()), str(path), cv2.IMREAD_GRAYSCALE)
+        strokes = decode(read_bytes(path), str(path), cv2.IMREAD_GRAYSCALE)
     except SourceError as error:
         raise SettingsError(f"--scribble {error}") from None
     if not strokes.any():

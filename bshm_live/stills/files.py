@@ -7,8 +7,7 @@ A picture that fails is reported and the next one is taken.
 
 from __future__ import annotations
 
-import errno
-import os
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +17,14 @@ import cv2
 from ..compositing.background import open_background
 from ..compositing.compositor import SOLID
 from ..errors import BshmError, SettingsError, SinkError
+from ..files import real, replacing, why_unwritable
 from ..matting.bshm import Bshm
 from ..settings import BackgroundSpec
 from ..types import Mask8
 from .cut import Box, Layers, cut_out, hint_for, matte_still, read_scribble
 from .read import Names, expand, read_still
+
+INSTEAD = "choose another --output_dir"
 
 
 @dataclass(frozen=True)
@@ -116,23 +118,14 @@ class Cutter:
         return Outcome(where, files, cv2.mean(layers["alpha"])[0] / SOLID)
 
 
-# --- hints ------------------------------------------------------------------------------------
-
-
-# --- outputs ----------------------------------------------------------------------------------
-
-
 def ready(output_dir: Path) -> Path:
     """The folder, made where it is missing. Raises SinkError unless it can be written to."""
-    folder = output_dir.expanduser()
-    probe = folder / f".bshm-live-{os.getpid()}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
+        output_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output_dir):
+            return output_dir
     except OSError as error:
-        raise SinkError(f"{folder}: {why(error)}") from None
-    return folder
+        raise SinkError(why_unwritable(output_dir, error, INSTEAD)) from None
 
 
 def write_pngs(
@@ -140,28 +133,16 @@ def write_pngs(
 ) -> tuple[Path, ...]:
     """Every layer as NAME_role.png: all of them complete, or none. Raises SinkError.
 
-    Written beside their place and renamed; files in `keep` are never replaced.
+    Files in `keep` are never replaced.
     """
     files = {folder / f"{name}_{role}.png": layer for role, layer in layers.items()}
     for file in files:
-        if file.resolve() in keep:
-            raise SinkError(f"{file}: is an input of this run; choose another --output_dir")
-    parts = {file: file.with_name(f".{file.name}.part") for file in files}
+        if real(file) in keep:
+            raise SinkError(f"{file}: is an input of this run; {INSTEAD}")
     try:
-        for file, layer in files.items():
-            parts[file].write_bytes(cv2.imencode(".png", layer)[1].tobytes())
-        for file, part in parts.items():
-            part.replace(file)
+        with replacing(*files) as parts:
+            for part, layer in zip(parts, files.values(), strict=True):
+                part.write_bytes(cv2.imencode(".png", layer)[1].tobytes())
     except OSError as error:
-        raise SinkError(f"{folder / name}_*.png: {why(error)}") from None
-    finally:
-        for part in parts.values():
-            part.unlink(missing_ok=True)
+        raise SinkError(why_unwritable(folder / f"{name}_*.png", error, INSTEAD)) from None
     return tuple(files)
-
-
-def why(error: OSError) -> str:
-    """What failed and what to try."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "the disk is full; free some space or choose another --output_dir"
-    return f"cannot be written ({error.strerror}); choose another --output_dir"

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BshmError, SourceError
+from ..files import is_file, is_folder, path_of, real, why_unreadable, within_name_limit
 from ..settings import PICTURES
 from ..types import Picture, Size
 
@@ -29,15 +30,16 @@ DOWNLOAD_MOST = 50_000_000  # bytes
 DOWNLOAD_WAIT = 20.0  # seconds without an answer
 DOWNLOAD_TIME = 120.0  # seconds for all of it
 DOWNLOAD_CHUNK = 1 << 18  # bytes
-NAME_LONGEST = 100  # characters; file systems stop at 255 bytes
+NAME_LONGEST = 100  # characters of a name that is taken from an address
+ADDED = "_foreground.png"  # the longest that is added to a picture's name
 
 
 def expand(inputs: Iterable[str]) -> list[tuple[str, BshmError | None]]:
     """Files and addresses as they are, a folder as its pictures by name (not recursive)."""
     todo: list[tuple[str, BshmError | None]] = []
     for where in inputs:
-        folder = Path(where).expanduser()
-        if is_address(where) or not folder.is_dir():
+        folder = path_of(where)
+        if is_address(where) or not is_folder(folder):
             todo.append((where, None))
             continue
         try:
@@ -45,7 +47,7 @@ def expand(inputs: Iterable[str]) -> list[tuple[str, BshmError | None]]:
         except OSError as error:
             todo.append((where, SourceError(f"{where}: {error.strerror}; check its permissions")))
             continue
-        shown = [(str(p), None) for p in found if p.is_file() and not p.name.startswith(".")]
+        shown = [(str(p), None) for p in found if is_file(p) and not p.name.startswith(".")]
         kinds = ", ".join(sorted(PICTURES))
         nothing = SourceError(f"{where}: no picture in this folder; it may hold {kinds}")
         todo += shown or [(where, nothing)]
@@ -53,20 +55,21 @@ def expand(inputs: Iterable[str]) -> list[tuple[str, BshmError | None]]:
 
 
 class Names:
-    """The NAME of each picture's files: its own, with _2, _3 where two are the same."""
+    """The NAME of each picture's files: its own, with _2, _3 where two are the same.
+
+    It is cut where the files' names would get longer than a folder takes.
+    """
 
     def __init__(self, places: Iterable[str]) -> None:
-        self.inputs = frozenset(
-            Path(place).expanduser().resolve() for place in places if not is_address(place)
-        )
+        self.inputs = frozenset(real(path_of(place)) for place in places if not is_address(place))
         self._taken: set[str] = set()
 
     def take(self, where: str) -> str:
-        stem = own = address_name(where) if is_address(where) else Path(where).stem
-        number = 1
+        own = address_name(where) if is_address(where) else Path(where).stem
+        stem, number = within_name_limit(own, ADDED), 1
         while stem.casefold() in self._taken:  # some file systems know no case
             number += 1
-            stem = f"{own}_{number}"
+            stem = within_name_limit(own, f"_{number}{ADDED}") + f"_{number}"
         self._taken.add(stem.casefold())
         return stem
 
@@ -84,16 +87,16 @@ def address_name(url: str) -> str:
 
 def read_still(where: str) -> Picture:
     """BGR picture (H, W, 3) of a file or an address, upright. Raises SourceError."""
-    data = download(where) if is_address(where) else read_bytes(Path(where).expanduser())
+    data = download(where) if is_address(where) else read_bytes(path_of(where))
     return decode(data, where, cv2.IMREAD_COLOR)
 
 
 def read_bytes(path: Path) -> bytes:
     """A file that may be a picture. Raises SourceError."""
+    if why := why_unreadable(path):
+        raise SourceError(why)
     try:
-        if not path.exists():
-            raise SourceError(f"{path}: no such file; check the path")
-        if not path.is_file() or path.stat().st_size > FILE_MOST:
+        if path.stat().st_size > FILE_MOST:
             raise SourceError(f"{path}: not a picture of up to {LONGEST} pixels; try a JPEG or PNG")
         return path.read_bytes()
     except OSError as error:

@@ -14,8 +14,7 @@ import pytest
 
 from bshm_live.errors import EngineError
 from bshm_live.runtimes import nvidia
-from bshm_live.runtimes.cuda_graph import Graph
-from bshm_live.runtimes.nvidia import Gpu, Lack, find_gpu
+from bshm_live.runtimes.nvidia import Gpu, Graph, Lack, find_gpu
 
 DRIVER = """
 #include <string.h>

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import shutil
 import subprocess
 import sys
@@ -281,7 +282,8 @@ def test_remove_takes_no_options() -> None:
         parse(["service", "remove", "--bg", "blur"])
 
 
-def test_installed_and_removed(home: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_installed_and_removed(home: dict[str, str], caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     systemd = Systemd()
     assert install(["--bg=blur", "--on-demand"], systemd.system(), home)
     assert exec_start(unit_path(home).read_text("utf-8"))[-2:] == ["--bg=blur", "--on-demand"]
@@ -294,7 +296,7 @@ def test_installed_and_removed(home: dict[str, str], capsys: pytest.CaptureFixtu
     assert good
     assert "not installed" in text
     remove(systemd.system(), home)
-    assert "there is no service" in capsys.readouterr().out
+    assert "there is no service" in caplog.text
 
 
 def test_new_options_replace_the_old(home: dict[str, str]) -> None:
@@ -308,13 +310,14 @@ def test_new_options_replace_the_old(home: dict[str, str]) -> None:
 
 
 def test_without_systemd_the_file_is_written_and_said(
-    home: dict[str, str], capsys: pytest.CaptureFixture[str]
+    home: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     systemd = Systemd(there=False)
     assert not install(["--bg=blur"], systemd.system(), home)
     assert unit_path(home).exists()
     assert systemd.ran == [["show-environment"]]
-    lines = capsys.readouterr().out.splitlines()
+    lines = caplog.messages
     assert len(lines) == 2
     assert "No medium found" in lines[1]
     good, text = state(systemd.system(), home)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shlex
 import shutil
@@ -20,8 +21,15 @@ from bshm_live.setup import BACKUP, apply, command_line, show, steps, undo
 from bshm_live.setup.install import KEYS, SECURE_BOOT
 from bshm_live.setup.modprobe import cameras, config_files, option_lines, split_words
 from bshm_live.setup.module import BOOT_FILE, OPTIONS_FILE
-from bshm_live.setup.step import Step
-from bshm_live.setup.system import NOT_FOUND, Done, System, program, run_command, user_name
+from bshm_live.setup.system import (
+    NOT_FOUND,
+    Done,
+    Step,
+    System,
+    program,
+    run_command,
+    user_name,
+)
 from bshm_live.sinks.loopback import LABEL
 
 RELEASE = "6.1.0-test"
@@ -125,7 +133,8 @@ def step(system: System, begins: str) -> Step:
     return found
 
 
-def test_a_bare_machine_is_set_up(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bare_machine_is_set_up(machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     assert apply(machine.system())
     assert machine.text(OPTIONS_FILE).splitlines()[-1] == (
         'options v4l2loopback video_nr=10 card_label="bshm-live" exclusive_caps=1 max_buffers=2'
@@ -137,7 +146,7 @@ def test_a_bare_machine_is_set_up(machine: Machine, capsys: pytest.CaptureFixtur
     ]
     assert machine.text(f"{SYSFS}/video10/name") == "bshm-live\n"
     assert all(s.done for s in steps(machine.system()))
-    assert "wrote" in capsys.readouterr().out
+    assert f"      wrote {machine.root}{OPTIONS_FILE}" in caplog.messages
 
 
 def test_a_second_time_nothing_is_done(machine: Machine) -> None:
@@ -148,12 +157,10 @@ def test_a_second_time_nothing_is_done(machine: Machine) -> None:
     assert machine.files() == before
 
 
-def test_showing_changes_nothing_and_names_everything(
-    machine: Machine, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_showing_changes_nothing_and_names_everything(machine: Machine) -> None:
     before = machine.files()
-    assert not show(machine.system(root=False))
-    text = capsys.readouterr().out
+    text = "\n".join(show(machine.system(root=False)))
+    assert "\ntodo" in text
     assert machine.changes() == []
     assert machine.files() == before
     for part in (OPTIONS_FILE, 'card_label="bshm-live"', BOOT_FILE, "would run modprobe"):
@@ -258,12 +265,13 @@ def test_undo_after_apply_is_what_was_there(
 
 
 def test_a_file_under_our_name_is_kept_beside(
-    machine: Machine, capsys: pytest.CaptureFixture[str]
+    machine: Machine, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     machine.write(OPTIONS_FILE.lstrip("/"), "# mine\n")
     apply(machine.system())
     assert machine.text(OPTIONS_FILE + BACKUP) == "# mine\n"
-    assert BACKUP in capsys.readouterr().out
+    assert BACKUP in caplog.text
     machine.write(OPTIONS_FILE.lstrip("/"), "# mine again\n")
     undo(machine.system())
     assert machine.text(OPTIONS_FILE) == "# mine again\n"
@@ -398,11 +406,12 @@ def test_secure_boot_needs_nothing_once_the_module_is_in(machine: Machine) -> No
 
 
 def test_what_the_kernel_refuses_is_said(
-    machine: Machine, capsys: pytest.CaptureFixture[str]
+    machine: Machine, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     machine.refuses = "could not insert 'v4l2loopback': Key was rejected by service"
     assert not apply(machine.system())
-    assert "modprobe v4l2loopback: modprobe: ERROR: could not" in capsys.readouterr().out
+    assert "modprobe v4l2loopback: modprobe: ERROR: could not" in caplog.text
 
 
 def test_root_itself_needs_no_group(machine: Machine) -> None:

@@ -1,10 +1,14 @@
 """Sinks: frames keep their time and sound, files are whole or not there, errors tell the fix."""
 
 import errno
+import os
+import re
+import shutil
 import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import cv2
@@ -293,7 +297,9 @@ def test_nothing_under_the_final_name_before_the_end(tmp_path: Path) -> None:
     writer = VideoWriter(tmp_path / "a.mp4", SIZE, 25)
     writer.send(shot(0))
     assert (tmp_path / "a.mp4").read_text() == "the old one"
-    assert names(tmp_path) == [".a.part.mp4", "a.mp4"]
+    part, final = names(tmp_path)
+    assert re.fullmatch(r"\.bshm-live-[0-9a-f]{16}\.part\.mp4", part)
+    assert final == "a.mp4"
     writer.close(ok=False)
     assert (tmp_path / "a.mp4").read_text() == "the old one"
     assert names(tmp_path) == ["a.mp4"]
@@ -356,6 +362,104 @@ def test_a_file_that_may_not_grow_is_an_error(tmp_path: Path, name: str, limit: 
     assert "grew too large" in done.stdout
     assert len(done.stdout.splitlines()) == 1
     assert names(tmp_path) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of bytes are Linux's")
+@pytest.mark.parametrize(
+    "name",
+    [
+        os.fsdecode(b"caf\xe9.mp4"),
+        "12:30.mp4",
+        "~photo.mp4",
+        "n" * 251 + ".mp4",
+        "-.mp4",
+        "a\nb.mp4",
+    ],
+)
+def test_names_that_people_have(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    sink = open_sink(name, SIZE, 25)
+    sink.send(shot(0))
+    sink.close()
+    assert os.listdir(".") == [name]
+    assert len(list(VideoFile(name))) == 1
+
+
+def test_a_name_that_is_too_long_is_told_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(SinkError, match="too long; give a shorter one"):
+        VideoWriter(tmp_path / ("n" * 300 + ".mp4"), SIZE, 25)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
+def test_nothing_but_a_file_is_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.mp4")
+    with pytest.raises(SinkError, match="pipe"):
+        VideoWriter(tmp_path / "a.mp4", SIZE, 25)
+    assert names(tmp_path) == ["a.mp4"]
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_two_writers_of_one_name_are_each_whole(tmp_path: Path, name: str) -> None:
+    first, second = (VideoWriter(tmp_path / name, SIZE, 25) for _ in range(2))
+    for index in range(8):
+        first.send(shot(index))
+        if index < 5:
+            second.send(shot(index))
+    second.close()
+    assert len(pictures(tmp_path / name)) == 5
+    first.close()
+    assert len(pictures(tmp_path / name)) == 8
+    assert names(tmp_path) == [name]
+
+
+def test_an_interrupt_while_it_is_opened_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sink_video, "_add_stream", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        VideoWriter(tmp_path / "a.mp4", SIZE, 25)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.mov"])
+def test_a_recording_ends_whole_before_the_disk_is_full(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = sink_video.ROOM_LEFT + 3
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    sink = VideoWriter(tmp_path / name, SIZE, 25, recording=True)
+    for index in range(4):
+        sink.send(shot(index))
+    free -= 4
+    with pytest.raises(SinkError, match=rf"{name} ends here: the disk is nearly full"):
+        sink.send(shot(4))
+    sink.close()
+    assert len(pictures(tmp_path / name)) == 4
+    assert names(tmp_path) == [name]
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.webm", "a.mov"])
+def test_what_a_failed_write_leaves_of_a_recording_is_kept(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = VideoWriter(tmp_path / name, SIZE, 25, recording=True)
+    noise = np.random.default_rng(0).integers(0, 255, (*SIZE[::-1], 3), np.uint8)
+    for index in range(400):
+        image = np.roll(noise, index, 1)
+        sink.send(Shot(image, image[..., 0].copy(), None, index, index / 25, True))
+
+    def full(*_: object) -> None:
+        raise av.error.OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sink_video, "_encodable", full)
+    with pytest.raises(SinkError, match=f"disk full writing .*{name}"):
+        sink.send(shot(400))
+    assert names(tmp_path) == [name]
+    assert len(pictures(tmp_path / name)) > 200
 
 
 @pytest.mark.parametrize(
@@ -445,9 +549,9 @@ def test_null_counts() -> None:
 
 
 def test_open_sink_makes_files(tmp_path: Path) -> None:
-    sink = open_sink(str(tmp_path / "a.mkv"), SIZE, 25, layer="alpha")
+    sink = open_sink(str(tmp_path / "a.mkv"), SIZE, 25)
     assert isinstance(sink, VideoWriter)
-    assert sink.describe().endswith("a.mkv: 128x96, alpha, ffv1")
+    assert sink.describe().endswith("a.mkv: 128x96, composite, libx264")
     sink.close(ok=False)
 
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bshm_live.sinks import viewers as demand_module
-from bshm_live.sinks.viewers import Demand, is_held
+from bshm_live.sinks import viewers as viewers_module
+from bshm_live.sinks.viewers import Viewers, is_held
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 OURS, OTHER = "/dev/video10", "/dev/video12"
@@ -104,39 +104,39 @@ def test_no_viewer_is_ever_missed(
 
 
 def test_a_device_that_is_not_there_counts_as_in_use(tmp_path: Path) -> None:
-    demand = Demand(str(tmp_path / "video10"))
-    assert demand.in_use()
-    assert demand.wait(5)
-    demand.close()
+    viewers = Viewers(str(tmp_path / "video10"))
+    assert viewers.in_use()
+    assert viewers.wait(5)
+    viewers.close()
 
 
 def test_without_events_the_kernels_count_is_asked(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A device that does not know the event, as those of v4l2loopback 0.12."""
-    monkeypatch.setattr(demand_module, "REFERENCES", system.references)
-    monkeypatch.setattr(demand_module, "RENEW_S", 0.2)
+    monkeypatch.setattr(viewers_module, "REFERENCES", system.references)
+    monkeypatch.setattr(viewers_module, "RENEW_S", 0.2)
     asked: list[str] = []
 
     def held(device: str) -> bool:
         asked.append(device)
         return system.held(OURS)
 
-    monkeypatch.setattr(demand_module, "is_held", held)
-    demand = Demand("/dev/null")
+    monkeypatch.setattr(viewers_module, "is_held", held)
+    viewers = Viewers("/dev/null")
     system.hold("self", [OURS])
     system.count(1)
     start = time.monotonic()
-    assert not demand.wait(0.5)
+    assert not viewers.wait(0.5)
     assert 0.45 < time.monotonic() - start < 2
     assert 1 <= len(asked) <= 5  # the count alone is cheap
     system.count(2)
-    assert demand.wait(1)
-    demand.close()
+    assert viewers.wait(1)
+    viewers.close()
 
 
 def test_descriptors_are_given_back() -> None:
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(5):
-        Demand("/dev/null").close()
+        Viewers("/dev/null").close()
     assert len(os.listdir("/proc/self/fd")) == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import logging
 import os
 import sys
 import threading
@@ -22,9 +23,8 @@ from bshm_live.sinks import v4l2 as sink_v4l2
 from bshm_live.sinks import virtual_camera as sink_vcam
 from bshm_live.sinks.loopback import pick_loopback, who_holds
 from bshm_live.sinks.obs import ObsCamera
-from bshm_live.sinks.pace import HEADROOM, LEEWAY, Pace
 from bshm_live.sinks.v4l2 import Busy, Loopback
-from bshm_live.sinks.virtual_camera import VirtualCamera
+from bshm_live.sinks.virtual_camera import HEADROOM, LEEWAY, Pace, VirtualCamera
 from bshm_live.types import Picture, Shot, Size
 
 SIZE = (128, 96)
@@ -274,14 +274,15 @@ def test_a_camera_that_is_lost_can_be_closed(device: Device) -> None:
     assert time.monotonic() - start < sink_vcam.JOIN_S
 
 
-def test_lines_go_to_stderr_unless_told(device: Device, capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_are_logged_unless_told(device: Device, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     camera = VirtualCamera(None, SIZE, 25)
     device.error = OSError(errno.EIO, "no")
     device.refusal = SinkError("gone")
     camera.send(shot(1))
     until(lambda: device.closed)
     camera.close()
-    assert capsys.readouterr().err.startswith("virtual camera /dev/video42 is lost (no)")
+    assert caplog.messages[0].startswith("virtual camera /dev/video42 is lost (no)")
 
 
 def test_a_program_that_is_just_ending_is_waited_for(
@@ -421,7 +422,7 @@ def test_obs_gets_every_picture_and_the_last_one_again(monkeypatch: pytest.Monke
     camera.send(shot(45))
     until(lambda: sent[-1] == 45)
     until(lambda: len(sent) > 2)
-    assert camera.demand() is None
+    assert camera.viewers() is None
     camera.close()
     assert set(sent) == {IDLE, 45}
 

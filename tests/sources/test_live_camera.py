@@ -240,7 +240,7 @@ class Viewers:
 def test_on_demand_the_camera_is_off_until_somebody_watches() -> None:
     port, viewers = Port(*[(10**6, GONE)] * 3), Viewers()
     camera = port.camera()
-    camera.wanted = viewers
+    camera.viewers = viewers
     came: list[float] = []
 
     def come() -> None:
@@ -274,7 +274,7 @@ def test_on_demand_the_camera_is_off_until_somebody_watches() -> None:
 def test_while_somebody_watches_the_camera_stays_on() -> None:
     port, viewers = Port((10**6, GONE)), Viewers(1)
     camera = port.camera()
-    camera.wanted = viewers
+    camera.viewers = viewers
     start = time.monotonic()
     for _ in camera:
         if time.monotonic() - start > 3 * source_live.IDLE_S:
@@ -286,7 +286,7 @@ def test_while_somebody_watches_the_camera_stays_on() -> None:
 def test_a_lost_camera_that_nobody_watches_is_not_tried() -> None:
     port, viewers = Port((3, GONE)), Viewers(1)
     camera = port.camera()
-    camera.wanted = viewers
+    camera.viewers = viewers
     frames = iter(camera)
     next(frames)
     viewers.number = 0
@@ -301,7 +301,7 @@ def test_a_lost_camera_that_nobody_watches_is_not_tried() -> None:
 def test_stop_ends_the_rest() -> None:
     port = Port((3, GONE))
     camera = port.camera()
-    camera.wanted = Viewers()
+    camera.viewers = Viewers()
     threading.Timer(0.2, camera.stop).start()
     assert list(camera) == []
 

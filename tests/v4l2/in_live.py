@@ -18,7 +18,7 @@ import portrait
 import pytest
 import readers
 
-from bshm_live.sinks.viewers import Demand
+from bshm_live.sinks.viewers import Viewers
 from bshm_live.types import Size
 
 ENOUGH = float(os.environ.get("GUEST_ENOUGH") or 5)  # frames/s: this machine may be busy
@@ -187,7 +187,7 @@ def test_on_demand(tmp_path: Path) -> None:
             assert reader.stdin
             assert reader.stdout
             assert reader.stdout.readline() == "ready\n"
-            webcam = Demand(kit.IN)  # tells when the program streams from the webcam
+            webcam = Viewers(kit.IN)  # tells when the program streams from the webcam
             assert not webcam.in_use()
             reader.stdin.write("go\n")
             reader.stdin.flush()

@@ -230,14 +230,14 @@ def test_killed_and_started_again(open_camera, tmp_path: Path, rounds: int) -> N
 @pytest.mark.parametrize("rounds", [5, pytest.param(100, marks=pytest.mark.slow)])
 def test_a_reader_that_comes_and_goes(open_camera, rounds: int) -> None:
     camera = open_camera()
-    demand = camera.demand()
+    viewers = camera.viewers()
     with Sending(camera):
         for number in range(rounds):
             count = 1 + number % 3
             words = ["v4l2-ctl", "-d", kit.OUT, "--stream-mmap=2", f"--stream-count={count}"]
             subprocess.run(words, capture_output=True, check=True, timeout=10)
-    kit.until(lambda: not demand.in_use(), 3)
-    demand.close()
+    kit.until(lambda: not viewers.in_use(), 3)
+    viewers.close()
     assert kit.is_camera(kit.OUT)
 
 

@@ -43,7 +43,7 @@ def run(guest: Guest, folder: Path, name: str, marks: str, seconds: int, module:
 
 
 @pytest.mark.device
-@pytest.mark.parametrize("name", ["sink", "demand", "live", "faults"])
+@pytest.mark.parametrize("name", ["sink", "viewers", "live", "faults"])
 def test_quick(guest: Guest, tmp_path: Path, name: str) -> None:
     run(guest, tmp_path, name, "not slow", 300)
 
@@ -67,6 +67,6 @@ def test_slow(guest: Guest, tmp_path: Path, name: str, seconds: int) -> None:
 
 @pytest.mark.device
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["sink", "demand", "live"])
+@pytest.mark.parametrize("name", ["sink", "viewers", "live"])
 def test_old_loopback(guest: Guest, tmp_path: Path, name: str) -> None:
     run(guest, tmp_path, name, "not slow", 300, "-0.12")
