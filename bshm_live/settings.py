@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -37,18 +38,30 @@ class BackgroundSpec:
     radius: int = 0
     colour: tuple[int, int, int] = (0, 0, 0)
 
+    @property
+    def text(self) -> str:
+        """In words that mean the same in any folder: parse_background's other direction."""
+        if self.path is not None:
+            return os.path.abspath(self.path)
+        if self.kind == "blur":
+            return f"blur:{self.radius}"
+        blue, green, red = self.colour
+        return "none" if self.kind == "none" else f"#{red:02x}{green:02x}{blue:02x}"
+
 
 @dataclass(frozen=True)
 class Look:
     """What the picture looks like: what may change while the program runs.
 
     `light_wrap` lets the background's light fall on the person's rim; what is
-    transparent gives none.
+    transparent gives none. While `paused` the background alone is shown and the camera
+    is off.
     """
 
     background: BackgroundSpec
     mirror: bool = False
     light_wrap: bool = False
+    paused: bool = False
 
     @property
     def lit(self) -> bool:
@@ -75,7 +88,7 @@ class Live:
 
     None takes the source's size and rate (frames/s). `on_trouble` is what leaves instead
     of a frame that has no valid matte; `on_demand`: no camera while nobody reads the
-    virtual camera; `frames`: the end after so many.
+    virtual camera; `frames`: the end after so many; `name`: what commands call it by.
     """
 
     source: str = "0"
@@ -86,6 +99,7 @@ class Live:
     on_demand: bool = False
     stats: bool = False
     frames: int | None = None
+    name: str = "bshm-live"
 
 
 def check_live(live: Live) -> Live:

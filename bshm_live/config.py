@@ -1,0 +1,164 @@
+"""The user's own file: default options, and named looks (scenes).
+
+    [defaults]
+    preset = "balanced"
+
+    [scenes.office]
+    bg = "~/Pictures/office.jpg"
+    mirror = true
+
+It is read as a whole and refused as a whole, with the file and the line of what is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .errors import SettingsError
+from .files import why_unwritable, write_whole
+
+FILE = "config.toml"
+# What may stand in [defaults]: the main command's options, by the kind of their values.
+DEFAULTS: Mapping[str, type] = {
+    "bg": str,
+    "source": str,
+    "sink": list,
+    "size": str,
+    "fps": float,
+    "preset": str,
+    "runtime": str,
+    "threads": int,
+    "mirror": bool,
+    "no_steady": bool,
+    "light_wrap": bool,
+    "on_trouble": str,
+    "on_demand": bool,
+    "stats": bool,
+    "name": str,
+}
+SCENE: Mapping[str, type] = {"bg": str, "mirror": bool, "light_wrap": bool}
+NAMES = re.compile(r"[\w.-]{1,40}")
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Config:
+    """`defaults` by option, `scenes` by name: what the file says, checked for kind."""
+
+    path: Path
+    defaults: Values = field(default_factory=dict)
+    scenes: Mapping[str, Values] = field(default_factory=dict)
+
+    def scene(self, name: str) -> dict[str, str]:
+        """A scene in words, as `set` takes them. Raises SettingsError."""
+        if name not in self.scenes:
+            known = ", ".join(self.scenes) or "none yet: bshm-live set save=NAME makes one"
+            raise SettingsError(f"--scene {name}: not in {self.path}; there is {known}")
+        return {key: _word(value) for key, value in self.scenes[name].items()}
+
+
+def config_path() -> Path:
+    """Where the file lies; it need not be there."""
+    from platformdirs import user_config_path
+
+    return user_config_path("bshm-live", appauthor=False) / FILE
+
+
+def read_config(path: Path | None = None) -> Config:
+    """The file's content; nothing where there is no file. Raises SettingsError."""
+    path = config_path() if path is None else path
+    try:
+        text = path.read_text("utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return Config(path)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8"
+        raise SettingsError(f"{path} cannot be read ({reason}); mend it or take it away") from None
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: {' '.join(str(error).split())}") from None
+    _check(content, path, text)
+    return Config(path, content.get("defaults", {}), content.get("scenes", {}))
+
+
+def save_scene(name: str, values: Values, path: Path | None = None) -> Path:
+    """Adds or replaces a scene; all else in the file stays as it is. Raises SettingsError."""
+    import tomlkit
+
+    if not NAMES.fullmatch(name):
+        raise SettingsError(f"save={name}: letters, digits, - _ and . only, 40 at most")
+    path = read_config(path).path  # a file that is wrong is not written over
+    text = path.read_text("utf-8") if path.is_file() else ""
+    document = tomlkit.parse(text)
+    scenes = document.setdefault("scenes", tomlkit.table(is_super_table=True))
+    scene = tomlkit.table()
+    scene.update(values)
+    scenes[name] = scene
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, tomlkit.dumps(document).encode())
+    except OSError as error:
+        raise SettingsError(why_unwritable(path, error, "save it elsewhere")) from None
+    return path
+
+
+def _check(content: Values, path: Path, text: str) -> None:
+    """Raises SettingsError with the line of the first thing that has no place."""
+    for section, value in content.items():
+        if section not in ("defaults", "scenes"):
+            raise _wrong(path, text, "", section, "unknown; there is [defaults] and [scenes.NAME]")
+        if not isinstance(value, dict):
+            raise _wrong(path, text, "", section, f"write it as a table, [{section}]")
+    _check_table(content.get("defaults", {}), DEFAULTS, "defaults", path, text)
+    for name, scene in content.get("scenes", {}).items():
+        where = f"scenes.{name}"
+        if not isinstance(scene, dict):
+            raise _wrong(path, text, "scenes", name, f"write it as a table, [{where}]")
+        _check_table(scene, SCENE, where, path, text)
+
+
+def _check_table(
+    table: Values, known: Mapping[str, type], where: str, path: Path, text: str
+) -> None:
+    for key, value in table.items():
+        kind = known.get(key.replace("-", "_"))
+        if kind is None:
+            raise _wrong(path, text, where, key, f"unknown; it may be {', '.join(known)}")
+        fits = isinstance(value, kind) or (kind is float and isinstance(value, int))
+        if not fits or (kind in (int, float) and isinstance(value, bool)):
+            raise _wrong(path, text, where, key, f"{value!r} is not {_KINDS[kind]}")
+        if kind is list and not all(isinstance(one, str) for one in value):
+            raise _wrong(path, text, where, key, "a list of texts")
+
+
+_KINDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
+_KINDS[list] = "a list"
+
+
+def _wrong(path: Path, text: str, where: str, key: str, reason: str) -> SettingsError:
+    return SettingsError(f"{path}, line {_line_of(text, where, key)}: {key}: {reason}")
+
+
+def _line_of(text: str, where: str, key: str) -> int:
+    """The line, from 1, on which `key` stands in the table `where`; that of the table else."""
+    section, found = "", 1
+    for number, line in enumerate(text.splitlines(), 1):
+        head = re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line)
+        if head:
+            section = head[1].replace('"', "").replace(" ", "")
+            if section in (where, key, f"{where}.{key}"):
+                found = number
+        elif section == where and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", line):
+            return number
+    return found
+
+
+def _word(value: Any) -> str:
+    return ("on" if value else "off") if isinstance(value, bool) else str(value)

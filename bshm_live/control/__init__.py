@@ -1,0 +1,1 @@
+"""Changes while the program runs: what is wished, and how others say so."""

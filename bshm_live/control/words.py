@@ -1,0 +1,84 @@
+"""Changes in words: `bg=beach.jpg mirror=on`, in a command, a scene and a page alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from ..errors import SettingsError
+from ..settings import PRESETS, Look, Networks, parse_background
+from .desk import Wish
+
+ON, OFF = ("on", "yes", "true", "1"), ("off", "no", "false", "0")
+AUTO = "auto"  # the preset that fits
+
+LOOK = ("bg", "blur", "mirror", "light_wrap", "paused")
+NETWORKS = ("preset", "steady")
+SHORT = {"pause": "paused=on", "resume": "paused=off"}  # words that stand alone
+
+
+def parse_words(words: Sequence[str]) -> dict[str, str]:
+    """KEY=VALUE and the short words, by key. Raises SettingsError."""
+    found: dict[str, str] = {}
+    for word in words:
+        key, equals, value = SHORT.get(word, word).partition("=")
+        key = key.strip().replace("-", "_")
+        key = "paused" if key == "pause" else key
+        if not equals:
+            raise SettingsError(f"set {word}: write KEY=VALUE, for example bg=beach.jpg mirror=on")
+        found[key] = value.strip()
+    return found
+
+
+def changed(wish: Wish, words: Mapping[str, str]) -> Wish:
+    """The wish with some of it changed. Raises SettingsError for what makes no sense."""
+    look, networks = wish.look, wish.networks
+    for key, value in words.items():
+        if key in LOOK:
+            look = _LOOK[key](look, value)
+        elif key in NETWORKS:
+            networks = _NETWORKS[key](networks, value)
+        else:
+            known = ", ".join((*LOOK, *NETWORKS, "scene"))
+            raise SettingsError(f"set {key}: unknown; it may be {known}")
+    return Wish(look, networks)
+
+
+def words_of(look: Look) -> dict[str, str | bool]:
+    """A look as a scene writes it: what `changed` makes the same look of."""
+    return {"bg": look.background.text, "mirror": look.mirror, "light_wrap": look.light_wrap}
+
+
+def is_on(key: str, value: str) -> bool:
+    """Raises SettingsError unless it is on or off."""
+    if value.lower() in ON:
+        return True
+    if value.lower() in OFF:
+        return False
+    raise SettingsError(f"set {key}={value}: on or off")
+
+
+def _blur(look: Look, value: str) -> Look:
+    return replace(look, background=parse_background(f"blur:{value}"))
+
+
+def _preset(networks: Networks, value: str) -> Networks:
+    if value == AUTO:
+        return replace(networks, preset=None)
+    for preset in PRESETS:
+        if value == preset:
+            return replace(networks, preset=preset)
+    raise SettingsError(f"set preset={value}: choose from {', '.join((*PRESETS, AUTO))}")
+
+
+_LOOK: dict[str, Callable[[Look, str], Look]] = {
+    "bg": lambda look, value: replace(look, background=parse_background(value)),
+    "blur": _blur,
+    "mirror": lambda look, value: replace(look, mirror=is_on("mirror", value)),
+    "light_wrap": lambda look, value: replace(look, light_wrap=is_on("light_wrap", value)),
+    "paused": lambda look, value: replace(look, paused=is_on("pause", value)),
+}
+_NETWORKS: dict[str, Callable[[Networks, str], Networks]] = {
+    "preset": _preset,
+    "steady": lambda networks, value: replace(networks, steady=is_on("steady", value)),
+}

@@ -1,0 +1,99 @@
+"""The user's file: what is right is read, what is wrong is named with its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bshm_live.config import config_path, read_config, save_scene
+from bshm_live.errors import SettingsError
+
+GOOD = """# mine
+[defaults]
+preset = "balanced"
+fps = 30
+sink = ["vcam"]
+
+[scenes.office]
+bg = "office.jpg"
+mirror = true
+
+[scenes."at home"]
+bg = "blur:40"
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "folder" / "config.toml"
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, "utf-8")
+    return path
+
+
+def test_no_file_is_no_settings(path: Path) -> None:
+    config = read_config(path)
+    assert (dict(config.defaults), dict(config.scenes)) == ({}, {})
+
+
+def test_a_file_is_read(path: Path) -> None:
+    config = read_config(write(path, GOOD))
+    assert config.defaults == {"preset": "balanced", "fps": 30, "sink": ["vcam"]}
+    assert config.scene("office") == {"bg": "office.jpg", "mirror": "on"}
+    assert list(config.scenes) == ["office", "at home"]
+    with pytest.raises(SettingsError, match="there is office, at home"):
+        config.scene("beach")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "says"),
+    [
+        ("fps = 30", "fbs = 30", 4, "fbs: unknown"),
+        ("fps = 30", 'fps = "30"', 4, "not a number"),
+        ("fps = 30", "fps = true", 4, "not a number"),
+        ("mirror = true", "mirror = 1", 9, "not true or false"),
+        ("mirror = true", "zoom = 2", 9, "zoom: unknown"),
+        ('sink = ["vcam"]', "sink = [1]", 5, "list of texts"),
+        ("[defaults]", "[default]", 2, "default: unknown"),
+        ("fps = 30", "fps = = 30", 4, "at line 4"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line(
+    path: Path, old: str, new: str, line: int, says: str
+) -> None:
+    with pytest.raises(SettingsError) as error:
+        read_config(write(path, GOOD.replace(old, new)))
+    text = str(error.value)
+    assert str(path) in text
+    assert f"line {line}" in text
+    assert says in text
+    assert "\n" not in text
+
+
+def test_a_saved_scene_leaves_the_rest_of_the_file(path: Path) -> None:
+    save_scene("first", {"bg": "none", "mirror": False}, path)
+    assert read_config(path).scenes == {"first": {"bg": "none", "mirror": False}}
+    write(path, GOOD)
+    save_scene("beach", {"bg": "#00b140", "mirror": True}, path)
+    save_scene("office", {"bg": "blur:9"}, path)
+    assert path.read_text("utf-8").startswith(GOOD[: GOOD.index("[scenes.office]")])
+    scenes = read_config(path).scenes
+    assert scenes["beach"] == {"bg": "#00b140", "mirror": True}
+    assert scenes["office"] == {"bg": "blur:9"}
+    assert scenes["at home"] == {"bg": "blur:40"}
+
+
+def test_a_file_that_is_wrong_is_not_written_over(path: Path) -> None:
+    write(path, "nonsense")
+    with pytest.raises(SettingsError):
+        save_scene("x", {"bg": "none"}, path)
+    assert path.read_text("utf-8") == "nonsense"
+
+
+def test_the_file_lies_where_the_system_has_such_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert config_path().name == "config.toml"
+    assert config_path().parent.name == "bshm-live"
