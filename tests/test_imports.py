@@ -25,13 +25,13 @@ ROW_OF = {room: number for number, rooms in enumerate(ROWS, 1) for room in rooms
 PUBLIC = "__init__"  # the version, and the way to `api`: anybody's
 # Libraries that these modules alone may touch; "" is nobody.
 HOME = {
+    "pygame": "sinks.window",
     "onnxruntime": "runtimes.onnxruntime",
     "openvino": "runtimes.openvino",
     "tensorrt": "runtimes.tensorrt_build",
     "tensorrt_rtx": "runtimes.tensorrt_build",
     "pycuda": "runtimes.tensorrt gpu.pycuda",
     "pyvirtualcam": "sinks.obs",
-    "pygame": "sinks.window",
     "torch": "",
     "onnx": "runtimes.float16",
     "tools": "",
