@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from .commands.missing import told
 from .commands.parser import build_parser
 from .console import escape_what_cannot_be_shown, printable, say, show_log
 from .errors import BshmError, SettingsError
@@ -199,7 +200,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse(sys.argv[1:] if argv is None else argv)
     show_log()
     try:
-        return RUN[args.command](args)
+        with told():
+            return RUN[args.command](args)
     except BshmError as error:
         say(f"bshm-live: {printable(str(error))}")
         return error.exit_code

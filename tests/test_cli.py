@@ -179,7 +179,7 @@ def test_a_full_disk_keeps_nothing_half(clip: Path, tmp_path: Path) -> None:
     cv2.imwrite(str(picture), noise)
     words = ["video", str(clip), "--bg", str(picture), "-o", str(out)]
     done = subprocess.run(
-        [sys.executable, "-c", script, *words], capture_output=True, text=True, check=False
+        [sys.executable, "-B", "-c", script, *words], capture_output=True, text=True, check=False
     )
     assert done.returncode == 5, done.stderr
     assert "out.mp4" in done.stderr

@@ -25,6 +25,7 @@ ROW_OF = {room: number for number, rooms in enumerate(ROWS, 1) for room in rooms
 PUBLIC = "__init__"  # the version, and the way to `api`: anybody's
 # Libraries that these modules alone may touch; "" is nobody.
 HOME = {
+    "pygame": "sinks.window",
     "onnxruntime": "runtimes.onnxruntime",
     "openvino": "runtimes.openvino",
     "tensorrt": "runtimes.tensorrt_build",
@@ -42,6 +43,7 @@ HEAVY = {
     "numpy",
     "onnxruntime",
     "openvino",
+    "pygame",
     "pyvirtualcam",
     "rich",
     "tensorrt",

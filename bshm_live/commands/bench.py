@@ -18,6 +18,7 @@ from ..settings import BackgroundSpec, Look, Networks
 from ..sinks import Null
 from ..sources.video_file import VideoFile, demo_clip
 from ..types import Frame, Size
+from .signals import handled
 
 SIZE: Size = (1280, 720)
 WARM_UP = 10
@@ -34,6 +35,7 @@ def frames(size: Size, count: int) -> Iterator[Frame]:
         yield Frame(order[index % len(order)], index, index / source.fps)
 
 
+@handled()
 def run_bench(
     networks: Networks, spec: BackgroundSpec, size: Size | None, count: int, *, as_json: bool
 ) -> int:

@@ -9,10 +9,12 @@ from ..errors import EngineError
 from ..runtimes.choice import get_runtime, lacking
 from ..runtimes.manifest import Manifest, Network, check_file, load_manifest
 from ..runtimes.nvidia import Gpu, builder_lacks, find_gpu
+from .signals import handled
 
 BUILT = ("tensorrt",)  # the others compile when they load, in well under a second
 
 
+@handled()
 def build_engines(runtime: str, preset: str | None, *, progress: bool = False) -> int:
     """Builds a preset's engines, or all; those in the cache stay. Raises EngineError.
 

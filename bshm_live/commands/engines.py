@@ -21,6 +21,7 @@ from ..runtimes.choice import (
 )
 from ..runtimes.manifest import REINSTALL, Manifest, engines_folder, load_manifest
 from ..types import Engine, Tensor
+from .signals import handled
 
 
 def list_engines() -> int:
@@ -55,6 +56,7 @@ def _list_built(manifest: Manifest) -> None:
     print("\n".join(sorted(lines)) or "  none: bshm-live engines build")
 
 
+@handled()
 def verify_engines() -> int:
     """Runs every runtime that is there on the goldens; the largest difference per stage.
 

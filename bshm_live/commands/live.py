@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from types import FrameType
 
 from ..console import say
 from ..loop.assemble import live_supply
@@ -19,26 +17,29 @@ from ..sinks import open_sink
 from ..sinks.virtual_camera import VirtualCamera
 from ..sources import open_source
 from ..sources.live_camera import AnyOf, LiveCamera
-from ..sources.video_file import VideoFile, demo_clip
+from ..sources.video_file import demo_clip
 from ..types import Picture, Shot, Sink, Size
+from .signals import frames, handled, held
 
 # Frames without a matte after which it is told: shorter ones are counted at the end only.
 TELL_AFTER = 5
 
 
+@handled()
 def run_live(look: Look, networks: Networks, live: Live) -> None:
     """From source to sinks until the source ends, `live.frames` are done or a signal comes."""
     require(networks.runtime)  # before a camera is opened for nothing
     with ExitStack() as stack:
-        interrupt_on_term(stack)
         text = str(demo_clip()) if live.source == "demo" else live.source
         source = open_source(text, live.size, live.fps, say)
         stack.callback(source.close)
         size = live.size or source.size
         stage = open_stage(look, size, live.on_trouble)
+        stack.enter_context(held())  # a recording is whole or not there
         # Before the networks: the camera is there, and again there, seconds earlier.
         sinks = open_sinks(look, live, size, source.fps, stage.empty(size), stack)
-        words, supply = live_supply(networks, size, source.fps, stack, wrap=stage.wrap or 0.0)
+        with held(hold=False):
+            words, supply = live_supply(networks, size, source.fps, stack, wrap=stage.wrap or 0.0)
         if live.on_demand and isinstance(source, LiveCamera):
             rest_on_demand(source, sinks, stack)
         pipeline = Pipeline(supply, lambda: stage, size)
@@ -46,8 +47,7 @@ def run_live(look: Look, networks: Networks, live: Live) -> None:
         for sink in sinks:
             say(sink.describe())
         watch = LiveWatch(pipeline, sinks, live.frames)
-        end_on_signal(watch, source, stack)
-        pipeline.run(source, sinks, watch)
+        pipeline.run(frames(source), sinks, watch)
         watch.summary(stats=live.stats)
 
 
@@ -56,7 +56,7 @@ class LiveWatch:
 
     def __init__(self, pipeline: Pipeline, sinks: Sequence[Sink], most: int | None) -> None:
         self.pipeline, self.sinks, self.most = pipeline, sinks, most
-        self.stop, self.count, self.withheld, self.missed = False, 0, 0, 0
+        self.count, self.withheld, self.missed = 0, 0, 0
         self._told: str | None = None
         self._in_row = 0  # frames without a matte
         self._next_index: int | None = None
@@ -71,7 +71,7 @@ class LiveWatch:
         self._tell(shot.has_person)
         if any(getattr(sink, "closed", False) for sink in self.sinks):
             return False
-        return not self.stop and (self.most is None or self.count < self.most)
+        return self.most is None or self.count < self.most
 
     def _tell(self, has_person: bool) -> None:
         """A line when the matte has been away for some frames, and when it is back."""
@@ -133,23 +133,3 @@ def rest_on_demand(camera: LiveCamera, sinks: Sequence[Sink], stack: ExitStack) 
         return
     camera.viewers = AnyOf(known)
     stack.callback(camera.viewers.close)
-
-
-def interrupt_on_term(stack: ExitStack) -> None:
-    """Until `stack` closes, SIGTERM ends like Ctrl-C: what was begun is taken away."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    stack.callback(signal.signal, signal.SIGTERM, before)
-
-
-def end_on_signal(watch: LiveWatch, source: LiveCamera | VideoFile, stack: ExitStack) -> None:
-    """Until `stack` closes, Ctrl-C and SIGTERM end after the frame in hand: files are whole."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        if watch.stop:  # asked twice: at once
-            raise KeyboardInterrupt
-        watch.stop = True
-        if isinstance(source, LiveCamera):
-            source.stop()  # it may be waiting for its camera
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        stack.callback(signal.signal, number, signal.signal(number, stop))

@@ -23,6 +23,7 @@ from ..setup.service import install, live_words, remove
 from ..setup.service import state as service_state
 from ..setup.system import System
 from ..sinks.virtual_camera import FIX, SYSFS
+from .signals import handled
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,7 @@ def _line(good: bool, text: str) -> bool:
     return good
 
 
+@handled()
 def run_setup(*, apply: bool, undo: bool) -> int:
     """Shows what the virtual camera needs, does it, or takes it back; the exit code."""
     if sys.platform != "linux":

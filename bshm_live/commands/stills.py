@@ -9,8 +9,10 @@ from ..console import say
 from ..loop.assemble import still_networks
 from ..settings import Networks
 from ..stills.files import Outcome, Task, run_image
+from .signals import handled
 
 
+@handled()
 def run_stills(inputs: Sequence[str], task: Task, networks: Networks) -> int:
     """Returns the exit code: 0, or that of the first picture that failed."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from ..settings import BackgroundSpec, Look, Networks
 from ..sinks.video_file import Layer, VideoWriter
 from ..sources.video_file import VideoFile, demo_clip
 from ..types import Shot
+from .signals import end_if_asked, frames, handled, held
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Outputs:
     foreground: Path | None = None
 
 
+@handled()
 def run_video(given: Path, outputs: Outputs, look: Look, networks: Networks) -> None:
     """A file, every frame, each output frame with its own matte."""
     source = VideoFile(given)
@@ -62,6 +63,7 @@ def run_video(given: Path, outputs: Outputs, look: Look, networks: Networks) -> 
     say(f"{outputs.composite}: {count} frames, {rate:.1f} frames/s, {words}")
 
 
+@handled()
 def run_demo(output: Path, spec: BackgroundSpec | None, shown: str, networks: Networks) -> None:
     """The main job on the packaged clip: no camera, no GPU, no network.
 
@@ -88,10 +90,8 @@ class Files:
 
     def __init__(self, stack: ExitStack) -> None:
         self.writers: list[VideoWriter] = []
+        stack.enter_context(held())
         stack.push(self._leave)
-        # So that SIGTERM, too, leaves no part of a file behind.
-        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-        stack.callback(signal.signal, signal.SIGTERM, before)
 
     def add(self, writer: VideoWriter) -> None:
         self.writers.append(writer)
@@ -132,5 +132,6 @@ def run_with_bar(pipeline: Pipeline, source: VideoFile, files: Files) -> tuple[f
             bar.update(task, advance=1, rate=rate)
             return True
 
-        count = pipeline.run(source, files.writers, after)
+        count = pipeline.run(frames(source), files.writers, after)
+    end_if_asked()
     return time.monotonic() - start, count

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
+from types import ModuleType
 
-import cv2
+import numpy as np
 
 from ..errors import SinkError
 from ..types import Shot
-
-KEYS_TO_END = (ord("q"), ord("Q"), 27)  # 27: Esc
-PROBE_S = 20.0
 
 
 class Window:
@@ -25,16 +22,14 @@ class Window:
 
     def __init__(self, title: str = "bshm-live") -> None:
         self._title = title
-        self._shown = False
         self.closed = False
-        if sys.platform == "linux":
-            # Qt would complain of the fonts that OpenCV's wheel does not bring.
-            os.environ.setdefault("QT_LOGGING_RULES", "default.warning=false")
-            _check_screen()
+        self._pygame = _pygame()
         try:
-            cv2.namedWindow(title, cv2.WINDOW_AUTOSIZE)
-        except cv2.error as error:
-            raise SinkError(_no_screen(str(error.err))) from error
+            self._pygame.display.init()
+        except self._pygame.error as error:
+            raise SinkError(_no_screen(str(error))) from error
+        self._pygame.display.set_caption(title)
+        self._pygame.display.set_allow_screensaver(True)
 
     def describe(self) -> str:
         return f"window {self._title}: q or Esc ends"
@@ -43,40 +38,46 @@ class Window:
         """Shows the composite; does nothing once the window is closed."""
         if self.closed:
             return
-        if self._shown and self._gone():
-            self.closed = True
-            return
-        cv2.imshow(self._title, shot.composite)
-        self._shown = True
-        if cv2.waitKey(1) & 0xFF in KEYS_TO_END:
-            self.closed = True
-
-    def _gone(self) -> bool:
+        display = self._pygame.display
+        picture = np.ascontiguousarray(shot.composite)
+        size = picture.shape[1::-1]
+        screen = display.get_surface()
         try:
-            return cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1
-        except cv2.error:  # Qt forgets everything with its last window
-            return True
+            if screen is None or screen.get_size() != size:
+                screen = display.set_mode(size)
+            screen.blit(self._pygame.image.frombuffer(picture, size, "BGR"), (0, 0))
+            display.flip()
+        except self._pygame.error as error:
+            raise SinkError(_no_screen(str(error))) from error
+        self.closed = any(map(self._ends, self._pygame.event.get()))
+
+    def _ends(self, event: object) -> bool:
+        """Whether this is the window's cross, q or Esc."""
+        kind = getattr(event, "type", None)
+        keys = (self._pygame.K_q, self._pygame.K_ESCAPE)
+        return kind == self._pygame.QUIT or (
+            kind == self._pygame.KEYDOWN and getattr(event, "key", None) in keys
+        )
 
     def close(self, *, ok: bool = True) -> None:
         """Takes the window away; `ok` makes no difference."""
         self.closed = True
-        try:
-            cv2.destroyWindow(self._title)
-        except cv2.error:
-            return  # the user has closed it already
+        self._pygame.display.quit()
 
 
-def _check_screen() -> None:
-    """Opens a window in a child first: without a screen Qt ends the whole process."""
-    code = "import cv2; cv2.namedWindow('probe')"
+def _pygame() -> ModuleType:
+    """pygame, loaded only where a window is asked for. Raises SinkError."""
+    screens = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
+    if sys.platform == "linux" and not any(os.environ.get(name) for name in screens):
+        # SDL would take the text console over.
+        raise SinkError(_no_screen("neither DISPLAY nor WAYLAND_DISPLAY is set"))
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    os.environ.setdefault("SDL_NO_SIGNAL_HANDLERS", "1")  # Ctrl-C is ours
     try:
-        probe = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, timeout=PROBE_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise SinkError(_no_screen(str(error))) from error
-    if probe.returncode:
-        raise SinkError(_no_screen("the screen cannot be reached"))
+        import pygame
+    except ImportError as error:
+        raise SinkError(f"no window: {error}; type: pip install pygame-ce") from error
+    return pygame
 
 
 def _no_screen(reason: str) -> str:

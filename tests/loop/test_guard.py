@@ -13,8 +13,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import av
-import cv2
 import numpy as np
+import pygame
 import pytest
 from conftest import ArraySource, FakeEngine, ListSink, portrait
 from hypothesis import example, given, settings
@@ -30,7 +30,6 @@ from bshm_live.loop.stage import Stage
 from bshm_live.matting.bshm import Bshm
 from bshm_live.matting.check import check
 from bshm_live.sinks import virtual_camera as sink_vcam
-from bshm_live.sinks import window as sink
 from bshm_live.sinks.video_file import VideoWriter
 from bshm_live.sinks.virtual_camera import VirtualCamera
 from bshm_live.sinks.window import Window
@@ -281,15 +280,17 @@ def screens() -> Iterator[tuple[Screen, Screen]]:
     """What a virtual camera and a window show, while both are in memory."""
     device, window = Screen(), Screen()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("QT_LOGGING_RULES", "")
         patch.setattr(sink_vcam, "_open", lambda *_: device)
-        patch.setattr(sink, "_check_screen", lambda: None)
-        patch.setattr(cv2, "namedWindow", lambda *_: None)
-        patch.setattr(cv2, "imshow", lambda _, picture: window.show(picture))
-        patch.setattr(cv2, "waitKey", lambda _: -1)
-        patch.setattr(cv2, "getWindowProperty", lambda *_: 1.0)
-        patch.setattr(cv2, "destroyWindow", lambda _: None)
+        patch.setenv("SDL_VIDEODRIVER", "dummy")
+        patch.setattr(pygame.display, "flip", lambda: window.show(on_screen()))
         yield device, window
+
+
+def on_screen() -> Picture:
+    """What the window's screen in memory holds, BGR (H, W, 3)."""
+    screen = pygame.display.get_surface()
+    assert screen is not None
+    return pygame.surfarray.array3d(screen).swapaxes(0, 1)[:, :, ::-1]
 
 
 LAYERS = {"composite": "mp4", "foreground": "mp4", "alpha": "mkv"}

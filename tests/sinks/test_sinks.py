@@ -11,16 +11,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import av
-import cv2
 import numpy as np
 import pytest
 
 from bshm_live.errors import SinkError
 from bshm_live.sinks import Null, open_sink
 from bshm_live.sinks import video_file as sink_video
-from bshm_live.sinks import window as sink_module
 from bshm_live.sinks.video_file import VideoWriter
-from bshm_live.sinks.window import Window
 from bshm_live.sources.video_file import VideoFile
 from bshm_live.types import Shot
 
@@ -356,7 +353,8 @@ except SinkError as error:
 @pytest.mark.parametrize("limit", [100, 20_000, 150_000])
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.webm"])
 def test_a_file_that_may_not_grow_is_an_error(tmp_path: Path, name: str, limit: int) -> None:
-    words = [sys.executable, "-c", LIMITED, str(tmp_path / name), str(limit)]
+    # -B: a compiled module, cut short by the limit, would stay behind.
+    words = [sys.executable, "-B", "-c", LIMITED, str(tmp_path / name), str(limit)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "grew too large" in done.stdout
@@ -478,65 +476,7 @@ def test_paths_are_checked_at_construction(tmp_path: Path, path: str, words: str
     assert names(tmp_path) == ["folder.mp4"]
 
 
-# Window, nothing, and the choice
-
-
-class FakeScreen:
-    """The part of OpenCV that shows windows."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.shown: list[np.ndarray] = []
-        self.key, self.visible = -1, 1.0
-        monkeypatch.setattr(sink_module, "_check_screen", lambda: None)
-        monkeypatch.setattr(cv2, "namedWindow", lambda *_: None)
-        monkeypatch.setattr(cv2, "imshow", lambda _, picture: self.shown.append(picture))
-        monkeypatch.setattr(cv2, "waitKey", lambda _: self.key)
-        monkeypatch.setattr(cv2, "getWindowProperty", lambda *_: self.ask())
-        monkeypatch.setattr(cv2, "destroyWindow", lambda _: self.ask())
-
-    def ask(self) -> float:
-        if self.visible < 0:
-            raise cv2.error("there is no such window")
-        return self.visible
-
-
-@pytest.fixture
-def screen(monkeypatch: pytest.MonkeyPatch) -> FakeScreen:
-    monkeypatch.setenv("QT_LOGGING_RULES", "")
-    return FakeScreen(monkeypatch)
-
-
-@pytest.mark.parametrize("key", [ord("q"), 27])
-def test_window_ends_with_a_key(screen: FakeScreen, key: int) -> None:
-    window = Window()
-    window.send(shot(0))
-    assert not window.closed
-    screen.key = key
-    window.send(shot(1))
-    assert window.closed
-    window.send(shot(2))
-    assert len(screen.shown) == 2
-    window.close()
-
-
-@pytest.mark.parametrize("visible", [0.0, -1.0])  # hidden, or forgotten altogether
-def test_window_ends_when_it_is_closed(screen: FakeScreen, visible: float) -> None:
-    window = Window()
-    window.send(shot(0))
-    screen.visible = visible
-    window.send(shot(1))
-    assert window.closed
-    window.close()
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems always have a screen")
-def test_no_screen_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("QT_LOGGING_RULES", "")
-    monkeypatch.delenv("DISPLAY", raising=False)
-    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    monkeypatch.setenv("QT_QPA_PLATFORM", "xcb")
-    with pytest.raises(SinkError, match=r"no window: .*--sink vcam"):
-        Window()
+# Nothing, and the choice
 
 
 def test_null_counts() -> None:

@@ -1,0 +1,1 @@
+"""Mutated pictures, videos, backgrounds and words through the command line, in bounds."""
