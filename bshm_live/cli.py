@@ -9,10 +9,15 @@ from pathlib import Path
 
 from .commands.missing import told
 from .commands.parser import build_parser
+from .config import read_config
 from .console import escape_what_cannot_be_shown, printable, say, show_log
+from .control.desk import Wish
+from .control.wire import checked_name
+from .control.words import changed
 from .errors import BshmError, SettingsError
 from .files import path_of
 from .settings import (
+    BackgroundSpec,
     Live,
     Look,
     Networks,
@@ -44,7 +49,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if words and words[0] not in plain and words[0] not in RUN:
         words.insert(0, "live")
     args = build_parser().parse_args(words or ["--help"])
-    if args.command == "service":
+    if args.command == "live":
+        defaults = read_config().words(words[1:])
+        args = build_parser().parse_args(["live", *defaults, *words[1:]])
+    elif args.command == "service":
         _service_live(args)
     return args
 
@@ -58,8 +66,20 @@ def networks_of(args: argparse.Namespace) -> Networks:
 
 
 def look_of(args: argparse.Namespace) -> Look:
-    mirror = getattr(args, "mirror", False)
-    return Look(parse_background(args.bg), mirror, args.light_wrap)
+    """The look in the words of the command line; a scene's, where those say nothing."""
+    if scene := getattr(args, "scene", None):
+        given = read_config().scene(scene)
+    elif args.bg is None:
+        raise SettingsError("--bg is missing: a picture, a video, blur, a colour or none")
+    else:
+        given = {}
+    if args.bg is not None:
+        given["bg"] = args.bg
+    for name in ("mirror", "light_wrap"):
+        if getattr(args, name, False):
+            given[name] = "on"
+    nothing = Look(BackgroundSpec("none"))
+    return changed(Wish(nothing, Networks()), given).look
 
 
 def live_of(args: argparse.Namespace) -> Live:
@@ -74,6 +94,7 @@ def live_of(args: argparse.Namespace) -> Live:
             on_demand=args.on_demand,
             stats=args.stats,
             frames=args.frames,
+            name=checked_name(args.name),
         )
     )
 
@@ -96,6 +117,27 @@ def live(args: argparse.Namespace) -> int:
     look, where = look_of(args), live_of(args)
     check_outputs(map(path_of, where.sinks), (path_of(where.source), look.background.path))
     run_live(look, networks_of(args), where)
+    return 0
+
+
+def set_(args: argparse.Namespace) -> int:
+    from .commands.control import run_set
+
+    run_set(args.words, args.name)
+    return 0
+
+
+def status(args: argparse.Namespace) -> int:
+    from .commands.control import run_status
+
+    run_status(args.name, as_json=args.json)
+    return 0
+
+
+def scenes(args: argparse.Namespace) -> int:
+    from .commands.control import run_scenes
+
+    run_scenes()
     return 0
 
 
@@ -182,6 +224,9 @@ def engines(args: argparse.Namespace) -> int:
 
 RUN = {
     "live": live,
+    "set": set_,
+    "status": status,
+    "scenes": scenes,
     "video": video,
     "image": image,
     "demo": demo,
@@ -197,9 +242,9 @@ RUN = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command. Returns the exit code."""
     escape_what_cannot_be_shown()
-    args = parse(sys.argv[1:] if argv is None else argv)
     show_log()
     try:
+        args = parse(sys.argv[1:] if argv is None else argv)
         with told():
             return RUN[args.command](args)
     except BshmError as error:

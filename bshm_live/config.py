@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .errors import SettingsError
-from .files import why_unwritable, write_whole
+from .files import is_file, why_unwritable, write_whole
+from .settings import PRESETS, RUNTIMES, TROUBLES
 
 FILE = "config.toml"
 # What may stand in [defaults]: the main command's options, by the kind of their values.
@@ -41,6 +42,7 @@ DEFAULTS: Mapping[str, type] = {
     "stats": bool,
     "name": str,
 }
+CHOICES = {"preset": PRESETS, "runtime": RUNTIMES, "on_trouble": TROUBLES}
 SCENE: Mapping[str, type] = {"bg": str, "mirror": bool, "light_wrap": bool}
 NAMES = re.compile(r"[\w.-]{1,40}")
 
@@ -56,11 +58,33 @@ class Config:
     scenes: Mapping[str, Values] = field(default_factory=dict)
 
     def scene(self, name: str) -> dict[str, str]:
-        """A scene in words, as `set` takes them. Raises SettingsError."""
+        """A scene in words, as `set` takes them. Raises SettingsError.
+
+        A background that lies beside the file is found there, whatever folder one is in.
+        """
         if name not in self.scenes:
             known = ", ".join(self.scenes) or "none yet: bshm-live set save=NAME makes one"
             raise SettingsError(f"--scene {name}: not in {self.path}; there is {known}")
-        return {key: _word(value) for key, value in self.scenes[name].items()}
+        words = {key: _word(value) for key, value in self.scenes[name].items()}
+        beside = self.path.parent / words.get("bg", "")
+        return {**words, "bg": str(beside)} if "bg" in words and is_file(beside) else words
+
+    def words(self, given: Sequence[str]) -> list[str]:
+        """The defaults as options of the command line, to stand before those `given`."""
+        options = {word.partition("=")[0] for word in given}
+        words: list[str] = []
+        for key, value in self.defaults.items():
+            option = f"--{key.replace('_', '-')}"
+            if (option == "--sink" and option in options) or (
+                option == "--bg" and "--scene" in options
+            ):
+                continue
+            if isinstance(value, bool):
+                words += [option] if value else []
+            else:
+                many = value if isinstance(value, list) else [value]
+                words += [f"{option}={one}" for one in many]
+        return words
 
 
 def config_path() -> Path:
@@ -134,6 +158,10 @@ def _check_table(
         fits = isinstance(value, kind) or (kind is float and isinstance(value, int))
         if not fits or (kind in (int, float) and isinstance(value, bool)):
             raise _wrong(path, text, where, key, f"{value!r} is not {_KINDS[kind]}")
+        if value not in CHOICES.get(key, (value,)):
+            raise _wrong(
+                path, text, where, key, f"{value!r}: choose from {', '.join(CHOICES[key])}"
+            )
         if kind is list and not all(isinstance(one, str) for one in value):
             raise _wrong(path, text, where, key, "a list of texts")
 

@@ -23,6 +23,7 @@ TROUBLES: tuple[Trouble, ...] = ("background", "card")
 
 BLUR_DEFAULT = 25  # pixels of radius in a picture 720 high
 BLUR_MOST = 200
+SHOWN_MOST = 60  # characters of a wrong value in a message
 SMALLEST, LARGEST = 64, 8192  # pixels of an output's side
 FPS_MOST = 240  # frames/s to ask a camera for
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
@@ -132,7 +133,8 @@ def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path | None]) -> Non
 
 def parse_size(text: str) -> Size:
     """'1280x720' to (1280, 720). Raises SettingsError."""
-    match = re.fullmatch(r"(\d+)[xX](\d+)", text.strip())
+    match = re.fullmatch(r"([0-9]{1,6})[xX]([0-9]{1,6})", text.strip())
+    text = shortened(text)
     if not match:
         raise SettingsError(f"--size {text}: write it as WIDTHxHEIGHT, for example 1280x720")
     width, height = int(match[1]), int(match[2])
@@ -164,10 +166,24 @@ def parse_background(text: str) -> BackgroundSpec:
 def _blur_radius(text: str) -> int:
     if text == "blur":
         return BLUR_DEFAULT
-    number = text.removeprefix("blur:")
-    if not number.isdigit() or not 1 <= int(number) <= BLUR_MOST:
-        raise SettingsError(f"--bg {text}: the strength is 1 to {BLUR_MOST}; try blur:25")
-    return int(number)
+    number = whole_number(text.removeprefix("blur:"), 1, BLUR_MOST)
+    if number is None:
+        shown = shortened(text)
+        raise SettingsError(f"--bg {shown}: the strength is 1 to {BLUR_MOST}; try blur:25")
+    return number
+
+
+def whole_number(text: str, least: int, most: int) -> int | None:
+    """The number that plain digits write, if it lies between `least` and `most`; else None."""
+    if not re.fullmatch(r"-?[0-9]{1,12}", text):
+        return None
+    number = int(text)
+    return number if least <= number <= most else None
+
+
+def shortened(text: str) -> str:
+    """What a person typed, for a message of one line."""
+    return text if len(text) <= SHOWN_MOST else f"{text[:SHOWN_MOST]}..."
 
 
 def parse_colour(text: str) -> tuple[int, int, int]:
@@ -178,7 +194,7 @@ def parse_colour(text: str) -> tuple[int, int, int]:
         rgb = hex_to_rgb(text) if text.startswith("#") else name_to_rgb(text)
     except ValueError:
         raise SettingsError(
-            f"--bg {text}: neither a file nor a colour; give a picture, a video, blur, "
+            f"--bg {shortened(text)}: neither a file nor a colour; give a picture, a video, blur, "
             "none, #rrggbb or a CSS colour name such as green"
         ) from None
     return rgb.blue, rgb.green, rgb.red

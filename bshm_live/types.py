@@ -127,8 +127,11 @@ class Matting(Protocol):
 class Steady(Protocol):
     """Gives a Matting its hint and takes the flicker out of its mattes; remembers the last.
 
-    `hint` is called first, once a frame; `reset` makes it forget.
+    `hint` is called first, once a frame; `reset` makes it forget. Without `smooth`, which
+    may change between two frames, mattes stay as they are.
     """
+
+    smooth: bool
 
     def hint(self, picture: Picture) -> Any: ...
     def steady(self, matte: Matte) -> Matte: ...

@@ -273,6 +273,16 @@ def _texture(shape: tuple[int, int], colour: tuple[int, int, int], seed: int) ->
     return np.clip(smooth + np.array(colour), 0, 255).astype(np.uint8)
 
 
+@pytest.fixture(autouse=True)
+def nobody_s_files(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine's own settings and running programs have no part in a test."""
+    folder = tmp_path_factory.mktemp("user", numbered=True)
+    for name in ("XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"):
+        monkeypatch.setenv(name, str(folder))
+
+
 @pytest.fixture
 def toy_engines(monkeypatch: pytest.MonkeyPatch) -> Path:
     """The toy networks' folder, which is also where the program looks during the test."""

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any, NoReturn
 
 from .. import __version__
-from ..settings import PRESETS, RUNTIMES, TALL, TROUBLES
+from ..console import printable
+from ..control.wire import NAME
+from ..settings import PRESETS, RUNTIMES, TALL, TROUBLES, shortened, whole_number
 
 BG_HELP = "a picture, a video (loops), blur or blur:N, #rrggbb or a CSS colour name, none"
+NAME_HELP = "of the running program; several may run"
 WRAP_HELP = "the background's light on the person's rim"
 EPILOG = """commands:
   bshm-live --bg BG                 the webcam with another background, into a virtual camera
+  bshm-live set KEY=VALUE ...       the running program: at once, no restart
+  bshm-live status                  what runs, and how
+  bshm-live scenes                  the looks in your file
   bshm-live video IN -o OUT         a video file
   bshm-live image -i IN -d DIR      pictures, folders, URLs
   bshm-live demo                    the main job on the clip that comes with the package
@@ -24,9 +31,42 @@ EPILOG = """commands:
 bshm-live COMMAND --help tells more."""
 
 
+class Whole:
+    """A type of arguments: a whole number between two others."""
+
+    def __init__(self, least: int, most: int) -> None:
+        self._least, self._most = least, most
+
+    def __call__(self, text: str) -> int:
+        number = whole_number(text, self._least, self._most)
+        if number is None:
+            raise argparse.ArgumentTypeError(
+                f"{shortened(text)}: a whole number from {self._least} to {self._most}"
+            )
+        return number
+
+
+FRAMES = Whole(1, 1_000_000_000)
+
+
+def rate(text: str) -> float:
+    """Frames per second."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{shortened(text)}: a number such as 30") from None
+
+
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong, and what to try."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"bshm-live: {printable(message)}; {self.prog} --help tells more\n")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line; `live` is the command that needs no name."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="bshm-live",
         description="Another background behind a person in live video.",
         epilog=EPILOG,
@@ -35,6 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"bshm-live {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _live(commands.add_parser("live", help="webcam to virtual camera (needs no name)"))
+    _control(commands)
     _video(commands.add_parser("video", help="a video file"))
     _image(commands.add_parser("image", help="pictures, folders, URLs"))
     demo = commands.add_parser("demo", help="the main job on the packaged clip")
@@ -46,7 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
     bench.add_argument(
         "--size", metavar="WxH", help="default: 1280x720; on a GPU also 1920x1080 and 3840x2160"
     )
-    bench.add_argument("--frames", type=int, default=300)
+    bench.add_argument("--frames", type=FRAMES, default=300)
     bench.add_argument("--bg", default="#00b140", help=BG_HELP)
     _engine_options(bench)
     commands.add_parser("devices", help="cameras and virtual cameras")
@@ -72,11 +113,15 @@ def _engine_options(parser: argparse.ArgumentParser) -> None:
         choices=PRESETS,
         help="default: balanced; live on a slow machine: fast; stills: quality",
     )
-    parser.add_argument("--threads", type=int, default=0, help="0: as many as there are cores")
+    parser.add_argument(
+        "--threads", type=Whole(0, 256), default=0, help="0: as many as there are cores"
+    )
 
 
 def _live(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--bg", required=True, help=BG_HELP)
+    parser.add_argument("--bg", help=BG_HELP)
+    parser.add_argument("--scene", metavar="NAME", help="a look from your file; see scenes")
+    parser.add_argument("--name", default=NAME, help=NAME_HELP)
     parser.add_argument(
         "--source", default="0", help="camera number, /dev/videoN, a video file, demo; default: 0"
     )
@@ -87,7 +132,7 @@ def _live(parser: argparse.ArgumentParser) -> None:
         help="vcam, vcam:/dev/videoN, a file, window, null; may be given several times",
     )
     parser.add_argument("--size", metavar="WxH", help="output size; default: the camera's")
-    parser.add_argument("--fps", type=float, help="frames/s to ask the camera for")
+    parser.add_argument("--fps", type=rate, help="frames/s to ask the camera for")
     parser.add_argument("--preview", action="store_true", help="a window beside the other sinks")
     parser.add_argument("--mirror", action="store_true", help="flip left and right")
     parser.add_argument("--no-steady", action="store_true", help="no filter over time")
@@ -104,8 +149,24 @@ def _live(parser: argparse.ArgumentParser) -> None:
         help="the webcam is off while nobody reads the virtual camera (Linux)",
     )
     parser.add_argument("--stats", action="store_true", help="milliseconds per stage at the end")
-    parser.add_argument("--frames", type=int, help="stop after so many frames")
+    parser.add_argument("--frames", type=FRAMES, help="stop after so many frames")
     _engine_options(parser)
+
+
+def _control(commands: Any) -> None:
+    """The commands to a program that runs."""
+    change = commands.add_parser("set", help="change the running program")
+    change.add_argument(
+        "words",
+        nargs="+",
+        metavar="KEY=VALUE",
+        help="bg, blur, mirror, light_wrap, preset, steady, scene, save; pause; resume",
+    )
+    status = commands.add_parser("status", help="what runs, and how")
+    status.add_argument("--json", action="store_true", help="one JSON object")
+    commands.add_parser("scenes", help="the looks in your file")
+    for parser in (change, status):
+        parser.add_argument("--name", default=NAME, help=NAME_HELP)
 
 
 def _video(parser: argparse.ArgumentParser) -> None:

@@ -10,25 +10,27 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from ..compositing.background import plain
 from ..errors import EngineError
-from ..gpu.parts import open_gpu
+from ..gpu.parts import GpuParts, open_gpu
 from ..matting.bshm import Bshm
 from ..runtimes.choice import Runtime, get_runtime, lacking, load_bshm
 from ..runtimes.manifest import load_manifest
 from ..settings import TALL, Networks
 from ..sources.video_file import VideoFile, demo_clip
-from ..types import Matting, Parts, Size, Supply
+from ..types import Matting, Parts, Size
 from .gpu_start import Builder, GpuStart, Way
 from .in_flight import InFlight
 from .parts import Always, CpuParts, cpu_parts
 from .pipeline import Pipeline
 from .stage import Stage
-from .switch import Switch
+from .switch import Change, Switch
 from .trial import Trial
 
 log = logging.getLogger(__name__)
@@ -98,10 +100,47 @@ def file_pipeline(
 # --- live -------------------------------------------------------------------------------------
 
 
-def live_supply(
+@dataclass(frozen=True)
+class LiveParts:
+    """The parts of a live picture: what runs, in words, and how to change it while it runs.
+
+    `preset` is the one that begins, `most` the one that would have been chosen on a
+    machine that keeps up with it.
+    """
+
+    words: str
+    switch: Switch
+    preset: str
+    most: str
+    size: Size
+
+    def load(self, networks: Networks) -> Callable[[], None]:
+        """Prepares other networks; what it returns hands them to the loop. Raises EngineError.
+
+        Steadying changes with them, or alone where the networks stay.
+        """
+        now = self.switch.newest
+        on_gpu = isinstance(now, GpuParts)
+        preset = preset_for(networks, self.size, "live", on_gpu=on_gpu)
+        if load_manifest().preset(preset)["mpn"].inputs["image"][2:] == tuple(now.matting.low):
+            return partial(setattr, now.steadier, "smooth", networks.steady)
+        if isinstance(now, CpuParts):
+            matting = load_bshm(preset, get_runtime(networks.runtime), networks.threads)
+            parts: Parts = replace(now, matting=matting)
+        else:
+            parts = open_gpu(preset, self.size, wrap=now.compositor.wrap)
+
+        def hand_over() -> None:
+            parts.steadier.smooth = networks.steady
+            self.switch.hand_over(Change(parts, f"{preset} networks", spare=False))
+
+        return hand_over
+
+
+def live_parts(
     networks: Networks, size: Size, fps: float, stack: ExitStack, *, wrap: float = 0.0
-) -> tuple[str, Supply]:
-    """What runs, in words, and the parts: the CPU's, or with TensorRT those that become the GPU's.
+) -> LiveParts:
+    """The CPU's parts, or with TensorRT those that become the GPU's.
 
     `wrap` is the light wrap to begin with. Closed with `stack`. Raises EngineError.
     """
@@ -109,32 +148,35 @@ def live_supply(
     gpu = asked == "tensorrt" or (asked == "auto" and not lacking("tensorrt"))
     # On the CPU until then: the runtime that starts soonest.
     first = replace(networks, runtime="onnxruntime", preset=None) if gpu else networks
-    runtime, matting = live_networks(first, size, fps, stack)
+    runtime, matting, preset = live_networks(first, size, fps, stack)
     cpu = cpu_parts(matting, size, smooth=networks.steady, wrap=wrap)
     if not gpu:
-        return runtime.description, Always(cpu)
-    preset = preset_for(networks, size, "live", on_gpu=True)
-    return f"{runtime.description}, until TensorRT is ready", cpu_then_gpu(
-        cpu, preset, networks.threads, stack
-    )
+        switch = stack.enter_context(Switch(cpu))
+        most = preset_for(networks, size, "live")
+        return LiveParts(runtime.description, switch, preset, most, size)
+    words = f"{runtime.description}, until TensorRT is ready"
+    best = preset_for(networks, size, "live", on_gpu=True)
+    switch = cpu_then_gpu(cpu, best, networks.threads, stack)
+    return LiveParts(words, switch, best, best, size)
 
 
 def live_networks(
     networks: Networks, size: Size, fps: float, stack: ExitStack
-) -> tuple[Runtime, Bshm]:
-    """The preset that fits, or the fastest where that one keeps no pace."""
+) -> tuple[Runtime, Bshm, str]:
+    """Runtime, networks and name of the preset that fits, or of the fastest where that one
+    keeps no pace."""
     preset = preset_for(networks, size, "live")
     runtime, matting = load(networks, preset, stack)
     if networks.preset or SLOWEST_LIVE not in load_manifest().presets:
-        return runtime, matting
+        return runtime, matting, preset
     takes, frame = milliseconds(matting, size), 1000 / fps
     if takes < frame * NETWORKS_SHARE:
-        return runtime, matting
+        return runtime, matting, preset
     log.info(
         f"the {preset} networks take {takes:.0f} ms here, too much of a frame's {frame:.0f} ms: "
         f"using --preset {SLOWEST_LIVE} (give --preset balanced for better edges at fewer frames/s)"
     )
-    return load(networks, SLOWEST_LIVE, stack)
+    return *load(networks, SLOWEST_LIVE, stack), SLOWEST_LIVE
 
 
 def milliseconds(matting: Matting, size: Size) -> float:

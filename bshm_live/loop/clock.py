@@ -27,7 +27,12 @@ class StageClock:
         self.delays: deque[float] = deque(maxlen=KEPT)  # from the camera to the last sink
 
     def start(self) -> None:
-        self._last = time.perf_counter()
+        self._begun = self._last = time.perf_counter()
+
+    @property
+    def took_s(self) -> float:
+        """Seconds from the start of the frame to the end of its last stage."""
+        return self._last - self._begun
 
     def __call__(self, stage: str) -> None:
         now = time.perf_counter()

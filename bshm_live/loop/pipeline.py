@@ -76,7 +76,7 @@ class Pipeline:
         self._take()
         frame = self._fit(frame)
         self._mind_the_gap(frame)
-        matte = self._matte(frame)
+        matte = None if self.stage.paused else self._matte(frame)
         layers = None if matte is None else self._composite(frame, matte, foreground)
         has_person = layers is not None
         if layers is None:

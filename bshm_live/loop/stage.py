@@ -17,12 +17,14 @@ class Stage:
 
     `card` (H, W, 3) is shown instead of the background alone. `wrap` in [0, 1] is how much
     of the background's light falls on the person's rim; None leaves that to the compositor.
+    While `paused` no frame gets a person.
     """
 
     background: Background
     mirror: bool = False
     card: Picture | None = None
     wrap: float | None = None
+    paused: bool = False
 
     def empty(self, size: Size) -> Picture:
         """What is shown while there is no frame, (H, W, 3)."""
@@ -36,4 +38,4 @@ def open_stage(look: Look, size: Size, on_trouble: Trouble = "background") -> St
     """The stage for pictures of `size` (width, height). Raises SettingsError."""
     background = open_background(look.background, size)
     stand_in = card(size) if on_trouble == "card" else None
-    return Stage(background, look.mirror, stand_in, LIGHT_WRAP * look.lit)
+    return Stage(background, look.mirror, stand_in, LIGHT_WRAP * look.lit, look.paused)

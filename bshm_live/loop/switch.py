@@ -43,6 +43,12 @@ class Switch:
         self._closed = False
         self._lock = threading.Lock()  # of _waiting and _closed
 
+    @property
+    def newest(self) -> Parts:
+        """Those that wait for the next frame, or those in use."""
+        with self._lock:
+            return self.now if self._waiting is None else self._waiting.parts
+
     def hand_over(self, change: Change) -> None:
         """For the next frame. What was waiting, or comes after the end, is closed unused."""
         with self._lock:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from ..errors import SourceError
 from ..types import Frame, Size, Source, Viewing
 
@@ -30,7 +32,9 @@ class LiveCamera:
 
     `size` and `fps` are those of the first opening; a camera that comes back at
     another size gives frames of that size. Index and time go on, `session`
-    grows. Where `viewers` is set, the camera is closed while nobody watches.
+    grows. Where `viewers` is set, the camera is closed while nobody watches. While
+    `paused` it is closed, too, and black frames come at the camera's rate: what is shown
+    then is the loop's affair.
     """
 
     count = None
@@ -45,6 +49,7 @@ class LiveCamera:
     ) -> None:
         self._open, self._name, self._report, self._present = open_camera, name, report, present
         self.viewers: Viewing | None = None
+        self.paused = False
         self._stopped = False
         self._camera: Source | None = self._open(self._give_up)
         self.size: Size = self._camera.size
@@ -60,7 +65,9 @@ class LiveCamera:
 
     def __iter__(self) -> Iterator[Frame]:
         while not self._stopped:
-            if not self._needed():
+            if self.paused:
+                yield from self._blank()
+            elif not self._needed():
                 self._rest()
             elif self._camera is not None or self._reopen():
                 yield from self._frames()
@@ -90,7 +97,7 @@ class LiveCamera:
                     begin = max(begin, now - self._start)
                 self._index, self._time = first + frame.index, begin + frame.time
                 yield replace(frame, index=self._index, time=self._time, session=self._session)
-                if self._stopped or not self._needed():
+                if self._stopped or self.paused or not self._needed():
                     return
         except SourceError as error:
             self._lose(str(error))
@@ -115,7 +122,7 @@ class LiveCamera:
         pause = FIRST_PAUSE_S
         due = time.monotonic() + (pause if self._told else 0.0)
         there = self._present()
-        while not self._stopped and self._needed():
+        while not self._stopped and not self.paused and self._needed():
             was, there = there, self._present()
             if there and not was:  # plugged in at this moment
                 pause, due = FIRST_PAUSE_S, time.monotonic()
@@ -137,6 +144,20 @@ class LiveCamera:
         self._report(f"camera {self._name} is {'back' if self._told else 'on'}: {width}x{height}")
         self._told.clear()
         return True
+
+    def _blank(self) -> Iterator[Frame]:
+        """Black frames instead of the camera's, until the pause ends."""
+        self._close_camera()
+        self._told.clear()
+        self._report(f"paused: camera {self._name} is off")
+        width, height = self.size
+        black = np.zeros((height, width, 3), np.uint8)
+        self._session += 1
+        while self.paused and not self._stopped:
+            self._index, self._time = self._index + 1, self._time + 1 / self.fps
+            yield Frame(black, self._index, self._time, session=self._session)
+            time.sleep(1 / self.fps)
+        self._used_at = time.monotonic()
 
     def _needed(self) -> bool:
         """Whether somebody watches, or did a moment ago."""

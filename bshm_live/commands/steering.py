@@ -1,0 +1,138 @@
+"""What changes a live picture while it runs: commands, and the machine's own pace."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotYet
+from dataclasses import replace
+from typing import Any
+
+from ..config import read_config, save_scene
+from ..control.desk import Desk, Hands, Wish
+from ..control.words import changed, parse_words, words_of
+from ..loop.adapt import Adapter
+from ..loop.assemble import LiveParts
+from ..loop.stage import Stage, open_stage
+from ..settings import PRESETS, Live, Look, Networks, Preset
+from ..sinks.virtual_camera import VirtualCamera
+from ..sources.live_camera import LiveCamera
+from ..types import Sink, Size, Source
+
+log = logging.getLogger(__name__)
+
+ANSWER_S = 0.15  # a command waits so long to hear whether its wish could be opened
+
+
+class Steering:
+    """The desk of a live picture, what it does with a wish, and what it answers to commands."""
+
+    def __init__(
+        self, look: Look, networks: Networks, live: Live, size: Size, stage: Stage, parts: LiveParts
+    ) -> None:
+        self._live, self._size, self._parts = live, size, parts
+        self._source: Source | None = None
+        self._sinks: Sequence[Sink] = ()
+        self._adapter: Adapter | None = None
+        if networks.preset is None:
+            networks = replace(networks, preset=_known(parts.preset))
+            self._adapt(parts.preset)
+        self.status: Callable[[], dict[str, Any]] = dict
+        hands = Hands(self._open, _close, parts.load, self._tell)
+        self.desk: Desk[Stage] = Desk(Wish(look, networks), stage, hands)
+
+    def attach(self, source: Source, sinks: Sequence[Sink]) -> None:
+        """Whom a pause concerns."""
+        self._source, self._sinks = source, sinks
+        self._tell(self.desk.now.look, self.desk.stage())
+
+    def frame_done(self, busy_s: float, period_s: float) -> None:
+        """After every frame: another preset where this one is too slow, or a better one does."""
+        adapter = self._adapter
+        if adapter is None or self.desk.now.look.paused:
+            return
+        preset = adapter(busy_s, period_s, time.monotonic())
+        if preset is not None:
+            log.info(f"frames took {busy_s / period_s:.0%} of their time: changing to {preset}")
+            self.desk.change(lambda wish: _with_preset(wish, preset))
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """To a command: what runs, or what became of a wish. Raises BshmError."""
+        if "set" not in request:
+            return {"status": self._status()}
+        words = parse_words([str(word) for word in request["set"]])
+        done = []
+        if name := words.pop("scene", None):
+            words = {**read_config().scene(name), **words}
+        save = words.pop("save", None)
+        if words:
+            done.append(self._wished(self._change(words)))
+        if save:
+            place = save_scene(save, words_of(self.desk.now.look))
+            done.append(f"saved as scene {save} in {place}")
+        return {"done": done}
+
+    def close(self) -> None:
+        self.desk.close()
+        _close(self.desk.stage())
+
+    def _change(self, words: dict[str, str]) -> Future[None]:
+        answer = self.desk.change(lambda wish: changed(wish, words))
+        if "preset" in words:
+            self._adapter = None
+            if words["preset"] == "auto":
+                self._adapt(self._parts.preset)
+        return answer
+
+    def _wished(self, answer: Future[None]) -> str:
+        try:
+            answer.result(ANSWER_S)
+        except NotYet:
+            return "opening it; the picture changes when it is ready"
+        return "done"
+
+    def _adapt(self, preset: str) -> None:
+        """From now on the preset follows the machine's pace."""
+        if preset in PRESETS:
+            most = self._parts.most if self._parts.most in PRESETS else preset
+            self._adapter = Adapter(preset, time.monotonic(), most)
+
+    def _status(self) -> dict[str, Any]:
+        wish = self.desk.now
+        return {
+            "name": self._live.name,
+            **words_of(wish.look),
+            "paused": wish.look.paused,
+            "preset": wish.networks.preset or self._parts.preset,
+            "preset_follows_the_machine": self._adapter is not None,
+            "steady": wish.networks.steady,
+            **self.status(),
+        }
+
+    def _open(self, look: Look) -> Stage:
+        return open_stage(look, self._size, self._live.on_trouble)
+
+    def _tell(self, look: Look, stage: Stage) -> None:
+        """Switches the camera off or on, and shows what stands in while no frame comes."""
+        if isinstance(self._source, LiveCamera):
+            self._source.paused = look.paused
+        for sink in self._sinks:
+            if isinstance(sink, VirtualCamera):
+                sink.show_idle(stage.empty(self._size))
+
+
+def _close(stage: Stage) -> None:
+    """Gives back what a background holds: a video is decoded in a thread of its own."""
+    close = getattr(stage.background, "close", None)
+    if close is not None:
+        close()
+
+
+def _known(preset: str) -> Preset | None:
+    return next((known for known in PRESETS if known == preset), None)
+
+
+def _with_preset(wish: Wish, preset: str) -> Wish:
+    return Wish(wish.look, replace(wish.networks, preset=_known(preset)))
