@@ -126,7 +126,7 @@ def test_a_signal_while_networks_load_leaves_nothing(
         os.kill(os.getpid(), number)
         time.sleep(1)
 
-    monkeypatch.setattr(live, "live_supply", load)
+    monkeypatch.setattr(live, "live_parts", load)
     before = signal.getsignal(number)
     words = ["--bg", "#00b140", "--source", "demo", "--sink", str(tmp_path / "live.mkv")]
     assert main(words) == 130
