@@ -19,7 +19,7 @@ from ..sources import open_source
 from ..sources.live_camera import AnyOf, LiveCamera
 from ..sources.video_file import demo_clip
 from ..types import Picture, Shot, Sink, Size
-from .signals import frames, handled, held
+from .signals import end_if_asked, frames, handled, held
 
 # Frames without a matte after which it is told: shorter ones are counted at the end only.
 TELL_AFTER = 5
@@ -48,6 +48,8 @@ def run_live(look: Look, networks: Networks, live: Live) -> None:
             say(sink.describe())
         watch = LiveWatch(pipeline, sinks, live.frames)
         pipeline.run(frames(source), sinks, watch)
+        if not watch.count:
+            end_if_asked()  # there is nothing to keep
         watch.summary(stats=live.stats)
 
 
