@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from .. import __version__
-from ..settings import PRESETS, RUNTIMES, TALL, TROUBLES
+from ..settings import PRESETS, RUNTIMES, TALL, TROUBLES, brief, whole_number
 
 BG_HELP = "a picture, a video (loops), blur or blur:N, #rrggbb or a CSS colour name, none"
 WRAP_HELP = "the background's light on the person's rim"
@@ -22,6 +22,14 @@ EPILOG = """commands:
   bshm-live engines list|build|verify    the networks and the runtimes
 
 bshm-live COMMAND --help tells more."""
+
+
+def whole(text: str) -> int:
+    """A whole number. Raises what argparse tells in one line."""
+    number = whole_number(text)
+    if number is None:
+        raise argparse.ArgumentTypeError(f"{brief(text)} is not a whole number")
+    return number
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -46,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     bench.add_argument(
         "--size", metavar="WxH", help="default: 1280x720; on a GPU also 1920x1080 and 3840x2160"
     )
-    bench.add_argument("--frames", type=int, default=300)
+    bench.add_argument("--frames", type=whole, default=300)
     bench.add_argument("--bg", default="#00b140", help=BG_HELP)
     _engine_options(bench)
     commands.add_parser("devices", help="cameras and virtual cameras")
@@ -72,7 +80,7 @@ def _engine_options(parser: argparse.ArgumentParser) -> None:
         choices=PRESETS,
         help="default: balanced; live on a slow machine: fast; stills: quality",
     )
-    parser.add_argument("--threads", type=int, default=0, help="0: as many as there are cores")
+    parser.add_argument("--threads", type=whole, default=0, help="0: as many as there are cores")
 
 
 def _live(parser: argparse.ArgumentParser) -> None:
@@ -104,7 +112,7 @@ def _live(parser: argparse.ArgumentParser) -> None:
         help="the webcam is off while nobody reads the virtual camera (Linux)",
     )
     parser.add_argument("--stats", action="store_true", help="milliseconds per stage at the end")
-    parser.add_argument("--frames", type=int, help="stop after so many frames")
+    parser.add_argument("--frames", type=whole, help="stop after so many frames")
     _engine_options(parser)
 
 
