@@ -21,7 +21,9 @@ from .settings import (
     Live,
     Look,
     Networks,
+    check_frames,
     check_live,
+    check_networks,
     check_outputs,
     parse_background,
     parse_size,
@@ -62,7 +64,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def networks_of(args: argparse.Namespace) -> Networks:
     steady = not getattr(args, "no_steady", False)
-    return Networks(args.runtime, args.preset, args.threads, steady)
+    return check_networks(Networks(args.runtime, args.preset, args.threads, steady))
 
 
 def look_of(args: argparse.Namespace) -> Look:
@@ -181,7 +183,8 @@ def bench(args: argparse.Namespace) -> int:
     from .commands.bench import run_bench
 
     spec, size = parse_background(args.bg), _size_of(args)
-    return run_bench(networks_of(args), spec, size, args.frames, as_json=args.json)
+    count = check_frames(args.frames)
+    return run_bench(networks_of(args), spec, size, count, as_json=args.json)
 
 
 def devices(args: argparse.Namespace) -> int:

@@ -23,9 +23,11 @@ TROUBLES: tuple[Trouble, ...] = ("background", "card")
 
 BLUR_DEFAULT = 25  # pixels of radius in a picture 720 high
 BLUR_MOST = 200
-SHOWN_MOST = 60  # characters of a wrong value in a message
 SMALLEST, LARGEST = 64, 8192  # pixels of an output's side
 FPS_MOST = 240  # frames/s to ask a camera for
+DIGITS = 9  # no number here has more
+THREADS_A_CORE = 4  # more only get into each other's way
+BRIEF = 60  # characters of what was typed that a message repeats
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 VIDEOS = frozenset({".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".gif", ".ts", ".mpg"})
 
@@ -103,8 +105,28 @@ class Live:
     name: str = "bshm-live"
 
 
+def check_networks(networks: Networks) -> Networks:
+    """The same, once it makes sense. Raises SettingsError."""
+    most = THREADS_A_CORE * (os.cpu_count() or 1)
+    if not 0 <= networks.threads <= most:
+        raise SettingsError(
+            f"--threads {networks.threads}: must be between 1 and {most} on this machine; "
+            "0 takes as many as there are cores"
+        )
+    return networks
+
+
+def check_frames(frames: int) -> int:
+    """The same, if it is a number of frames that can be had. Raises SettingsError."""
+    if frames < 1:
+        raise SettingsError(f"--frames {frames}: must be 1 or more; leave it out for no end")
+    return frames
+
+
 def check_live(live: Live) -> Live:
     """The same, once it makes sense. Raises SettingsError."""
+    if live.frames is not None:
+        check_frames(live.frames)
     if live.fps is not None and not 1 <= live.fps <= FPS_MOST:
         raise SettingsError(f"--fps {live.fps:g}: must be between 1 and {FPS_MOST}; try 30")
     for sink in live.sinks:
@@ -133,10 +155,9 @@ def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path | None]) -> Non
 
 def parse_size(text: str) -> Size:
     """'1280x720' to (1280, 720). Raises SettingsError."""
-    match = re.fullmatch(r"([0-9]{1,6})[xX]([0-9]{1,6})", text.strip())
-    text = shortened(text)
+    match = re.fullmatch(rf"(\d{{1,{DIGITS}}})[xX](\d{{1,{DIGITS}}})", text.strip(), re.ASCII)
     if not match:
-        raise SettingsError(f"--size {text}: write it as WIDTHxHEIGHT, for example 1280x720")
+        raise SettingsError(f"--size {brief(text)}: write it as WIDTHxHEIGHT, for example 1280x720")
     width, height = int(match[1]), int(match[2])
     if width % 2 or height % 2:
         even = f"{width + width % 2}x{height + height % 2}"
@@ -166,24 +187,20 @@ def parse_background(text: str) -> BackgroundSpec:
 def _blur_radius(text: str) -> int:
     if text == "blur":
         return BLUR_DEFAULT
-    number = whole_number(text.removeprefix("blur:"), 1, BLUR_MOST)
-    if number is None:
-        shown = shortened(text)
-        raise SettingsError(f"--bg {shown}: the strength is 1 to {BLUR_MOST}; try blur:25")
+    number = whole_number(text.removeprefix("blur:"))
+    if number is None or not 1 <= number <= BLUR_MOST:
+        raise SettingsError(f"--bg {brief(text)}: the strength is 1 to {BLUR_MOST}; try blur:25")
     return number
 
 
-def whole_number(text: str, least: int, most: int) -> int | None:
-    """The number that plain digits write, if it lies between `least` and `most`; else None."""
-    if not re.fullmatch(r"-?[0-9]{1,12}", text):
-        return None
-    number = int(text)
-    return number if least <= number <= most else None
+def whole_number(text: str) -> int | None:
+    """'-12' to -12; None for anything else, also for what has too many digits."""
+    return int(text) if re.fullmatch(rf"-?\d{{1,{DIGITS}}}", text, re.ASCII) else None
 
 
-def shortened(text: str) -> str:
-    """What a person typed, for a message of one line."""
-    return text if len(text) <= SHOWN_MOST else f"{text[:SHOWN_MOST]}..."
+def brief(text: str) -> str:
+    """What was typed, not longer than a message can take."""
+    return text if len(text) <= BRIEF else f"{text[:BRIEF]}..."
 
 
 def parse_colour(text: str) -> tuple[int, int, int]:
@@ -194,7 +211,7 @@ def parse_colour(text: str) -> tuple[int, int, int]:
         rgb = hex_to_rgb(text) if text.startswith("#") else name_to_rgb(text)
     except ValueError:
         raise SettingsError(
-            f"--bg {shortened(text)}: neither a file nor a colour; give a picture, a video, blur, "
+            f"--bg {brief(text)}: neither a file nor a colour; give a picture, a video, blur, "
             "none, #rrggbb or a CSS colour name such as green"
         ) from None
     return rgb.blue, rgb.green, rgb.red

@@ -19,7 +19,7 @@ from ..sources import open_source
 from ..sources.live_camera import AnyOf, LiveCamera
 from ..sources.video_file import demo_clip
 from ..types import Picture, Sink, Size
-from .signals import frames, handled, held
+from .signals import end_if_asked, frames, handled, held
 from .steering import Steering
 from .watch import LiveWatch
 
@@ -51,6 +51,8 @@ def run_live(look: Look, networks: Networks, live: Live) -> None:
         watch = LiveWatch(pipeline, sinks, live.frames, steering, source.fps)
         listen(live.name, steering, stack)
         pipeline.run(frames(source), sinks, watch)
+        if not watch.count:
+            end_if_asked()  # there is nothing to keep
         watch.summary(stats=live.stats)
 
 

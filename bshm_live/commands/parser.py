@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from .. import __version__
 from ..console import printable
 from ..control.wire import NAME
-from ..settings import PRESETS, RUNTIMES, TALL, TROUBLES, shortened, whole_number
+from ..settings import PRESETS, RUNTIMES, TALL, TROUBLES, brief, whole_number
 
 BG_HELP = "a picture, a video (loops), blur or blur:N, #rrggbb or a CSS colour name, none"
 NAME_HELP = "of the running program; several may run"
@@ -31,22 +31,12 @@ EPILOG = """commands:
 bshm-live COMMAND --help tells more."""
 
 
-class Whole:
-    """A type of arguments: a whole number between two others."""
-
-    def __init__(self, least: int, most: int) -> None:
-        self._least, self._most = least, most
-
-    def __call__(self, text: str) -> int:
-        number = whole_number(text, self._least, self._most)
-        if number is None:
-            raise argparse.ArgumentTypeError(
-                f"{shortened(text)}: a whole number from {self._least} to {self._most}"
-            )
-        return number
-
-
-FRAMES = Whole(1, 1_000_000_000)
+def whole(text: str) -> int:
+    """A whole number. Raises what argparse tells in one line."""
+    number = whole_number(text)
+    if number is None:
+        raise argparse.ArgumentTypeError(f"{brief(text)} is not a whole number")
+    return number
 
 
 def rate(text: str) -> float:
@@ -54,7 +44,7 @@ def rate(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{shortened(text)}: a number such as 30") from None
+        raise argparse.ArgumentTypeError(f"{brief(text)}: a number such as 30") from None
 
 
 class Parser(argparse.ArgumentParser):
@@ -87,7 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
     bench.add_argument(
         "--size", metavar="WxH", help="default: 1280x720; on a GPU also 1920x1080 and 3840x2160"
     )
-    bench.add_argument("--frames", type=FRAMES, default=300)
+    bench.add_argument("--frames", type=whole, default=300)
     bench.add_argument("--bg", default="#00b140", help=BG_HELP)
     _engine_options(bench)
     commands.add_parser("devices", help="cameras and virtual cameras")
@@ -113,9 +103,7 @@ def _engine_options(parser: argparse.ArgumentParser) -> None:
         choices=PRESETS,
         help="default: balanced; live on a slow machine: fast; stills: quality",
     )
-    parser.add_argument(
-        "--threads", type=Whole(0, 256), default=0, help="0: as many as there are cores"
-    )
+    parser.add_argument("--threads", type=whole, default=0, help="0: as many as there are cores")
 
 
 def _live(parser: argparse.ArgumentParser) -> None:
@@ -149,7 +137,7 @@ def _live(parser: argparse.ArgumentParser) -> None:
         help="the webcam is off while nobody reads the virtual camera (Linux)",
     )
     parser.add_argument("--stats", action="store_true", help="milliseconds per stage at the end")
-    parser.add_argument("--frames", type=FRAMES, help="stop after so many frames")
+    parser.add_argument("--frames", type=whole, help="stop after so many frames")
     _engine_options(parser)
 
 

@@ -12,7 +12,7 @@ import signal
 import stat
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -27,6 +27,9 @@ ENDING = tuple(
     if name in signal.Signals.__members__
 )
 PATIENCE_S = 5.0  # whoever asks again so much later no longer waits for what hangs
+LOADING = "<frozen importlib._bootstrap>"  # the file of code that loads a module
+Handler = Callable[[int, FrameType | None], None]
+LOADED_S = 0.02  # how often we look whether that is done
 
 
 class _Signals:
@@ -35,16 +38,30 @@ class _Signals:
     def __init__(self) -> None:
         self.asked_at: float | None = None  # by the monotonic clock
         self.interrupts = True
+        self._impatient = False
+        self._due = False  # an interrupt that is not yet raised
 
-    def __call__(self, number: int, _: FrameType | None) -> None:
-        """The handler."""
+    def ending(self, number: int, frame: FrameType | None) -> None:
+        """The handler of what ends a program."""
         if signal.Signals(number).name == "SIGHUP":
             _leave_terminal()
         now, before = time.monotonic(), self.asked_at
         if before is None or now - before > PATIENCE_S:
-            self.asked_at = now
-            if self.interrupts or before is not None:
-                raise KeyboardInterrupt
+            self._impatient, self._due, self.asked_at = before is not None, True, now
+        self.interrupt(number, frame)
+
+    def interrupt(self, _: int, frame: FrameType | None) -> None:
+        """Raises KeyboardInterrupt once, where that is allowed; the handler of the timer.
+
+        Not while a module is loaded: native ones take that for a fault of their own.
+        """
+        if not self._due or not (self.interrupts or self._impatient):
+            return
+        if hasattr(signal, "setitimer") and _loads_module(frame):
+            signal.setitimer(signal.ITIMER_REAL, LOADED_S)
+            return
+        self._due = False
+        raise KeyboardInterrupt
 
 
 _signals = _Signals()
@@ -58,7 +75,12 @@ def handled() -> Iterator[None]:
         yield
         return
     _signals = _Signals()
-    before = {number: signal.signal(number, _signals) for number in ENDING if not _outlives(number)}
+    handlers: dict[int, Handler] = {
+        number: _signals.ending for number in ENDING if not _outlives(number)
+    }
+    if hasattr(signal, "SIGALRM"):
+        handlers[signal.SIGALRM] = _signals.interrupt
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
@@ -114,6 +136,14 @@ def frames(source: Iterable[Frame]) -> Iterator[Frame]:
 def _outlives(number: signal.Signals) -> bool:
     """Whether this program was started to outlive its terminal (nohup)."""
     return number.name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN
+
+
+def _loads_module(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == LOADING:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _leave_terminal() -> None:

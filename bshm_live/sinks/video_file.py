@@ -110,7 +110,10 @@ class VideoWriter:
                 self._sound = open_sound(audio_from, self._container, self.notes)
             if self._sound is not None:
                 self._start = self._sound.first_picture
-            self._container.start_encoding()
+            if not recording:
+                self._container.start_encoding()
+            # libavformat crashes at the end of a recording that has a header and no packet:
+            # its header is written with the first one.
         except BaseException as error:
             self._drop()
             if isinstance(error, (av.FFmpegError, ValueError)):  # PyAV without this encoder

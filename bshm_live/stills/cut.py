@@ -15,7 +15,7 @@ from ..compositing.compositor import SOLID, Compositor
 from ..errors import SettingsError, SourceError
 from ..matting.bshm import Bshm
 from ..matting.tiles import refine_tiles
-from ..settings import BackgroundSpec
+from ..settings import BackgroundSpec, brief
 from ..types import Alpha, Frame, Mask8, Matte, Picture, Size
 from .read import decode, read_bytes
 
@@ -73,9 +73,12 @@ def enlarged(mask: Alpha, size: Size) -> Mask8:
 
 def parse_box(text: str) -> Box:
     """'x,y,w,h' in pixels, the corner at the upper left. Raises SettingsError."""
-    match = re.fullmatch(r"\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*", text)
+    number = r"\s*(\d{1,6})\s*"
+    match = re.fullmatch(",".join([number] * 4), text, re.ASCII)
     if not match or not (int(match[3]) and int(match[4])):
-        raise SettingsError(f"--box {text}: write x,y,w,h in pixels, for example 40,0,300,480")
+        raise SettingsError(
+            f"--box {brief(text)}: write x,y,w,h in pixels, for example 40,0,300,480"
+        )
     return int(match[1]), int(match[2]), int(match[3]), int(match[4])
 
 

@@ -2,7 +2,9 @@
 
 import os
 import signal
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -94,6 +96,27 @@ def test_an_interrupt_that_is_not_ours_is_raised() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         list(signals.frames(source()))
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_modules_are_loaded_to_their_end(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "loads_slowly.py").write_text(
+        f"import os, time\nos.kill(os.getpid(), {int(number)})\ntime.sleep(0.1)\ndone = True\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    start = time.monotonic()
+
+    def command() -> None:
+        import loads_slowly  # type: ignore[import-not-found]  # noqa: F401
+
+        time.sleep(30)
+
+    with pytest.raises(KeyboardInterrupt), signals.handled():
+        command()
+    assert time.monotonic() - start < 10
+    assert sys.modules.pop("loads_slowly").done
 
 
 def test_nohup_is_respected() -> None:

@@ -329,6 +329,26 @@ def test_disk_full_while_sending(
     assert names(tmp_path) == []
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.webm"])
+@pytest.mark.parametrize("ok", [True, False])
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_recording_that_hardly_begins(tmp_path: Path, name: str, ok: bool, count: int) -> None:
+    """In a process of its own: without a frame, its end crashed libavformat."""
+    code = (
+        "import sys; import numpy as np; from bshm_live.types import Shot\n"
+        "from bshm_live.sinks.video_file import VideoWriter\n"
+        "writer = VideoWriter(sys.argv[1], (128, 96), 25, recording=True)\n"
+        "picture = np.zeros((96, 128, 3), np.uint8)\n"
+        f"for _ in range({count}):\n"
+        "    writer.send(Shot(picture, picture[:, :, 0], None, 0, 0.0, True))\n"
+        f"writer.close(ok={ok})"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / name)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert names(tmp_path) == ([name] if ok and count else [])
+
+
 LIMITED = """
 import resource, signal, sys
 import numpy as np
