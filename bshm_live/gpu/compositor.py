@@ -12,7 +12,7 @@ from ..types import Layers, Matte, Picture, Size
 from .cuda import Array, Buffer, Memory
 from .kernels import FORMATS, MAPS, Composite, Model, launch, ratio
 from .lane import Lane, Lanes
-from .matter import DeviceMatte, GpuBshm
+from .matting import DeviceMatte, GpuBshm
 
 Format = Literal["bgr", "i420", "nv12"]
 

@@ -265,7 +265,7 @@ struct Hint {
     int w, h, has_last;
 };
 
-// temporal.firm: the last matte, surer and a pixel wider; zero where there is none.
+// temporal.as_hint: the last matte, surer and a pixel wider; zero where there is none.
 KERNEL(hint, Hint) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= a.w || y >= a.h) return;

@@ -11,7 +11,7 @@ from ..types import Size
 from .compositor import Format, GpuCompositor
 from .cuda import Cuda, DeviceEngine
 from .lane import Lanes
-from .matter import GpuBshm
+from .matting import GpuBshm
 from .steadier import GpuSteadier
 
 IN_FLIGHT = 2  # frames on the GPU at once, at most

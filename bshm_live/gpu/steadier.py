@@ -8,7 +8,7 @@ from ..types import Matte, Picture
 from .cuda import Buffer, Memory
 from .kernels import GLANCE, MOMENTS, Gate, Glance, Hint, Steady, launch
 from .lane import Lane
-from .matter import DeviceMatte, GpuBshm
+from .matting import DeviceMatte, GpuBshm
 
 
 class GpuSteadier:

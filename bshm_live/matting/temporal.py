@@ -41,7 +41,7 @@ class Steadier:
         ):
             self._last = None
         self._glance = glance
-        return None if self._last is None else firm(low_alpha(self._last))
+        return None if self._last is None else as_hint(low_alpha(self._last))
 
     def steady(self, matte: Matte) -> Matte:
         """The matte with its flicker taken out, without lag where it moves."""
@@ -65,7 +65,7 @@ def glanced(picture: Picture) -> Picture:
     return resized(cv2.resize(picture, some, interpolation=cv2.INTER_NEAREST), CUT_SIZE)
 
 
-def firm(alpha: Alpha) -> Alpha:
+def as_hint(alpha: Alpha) -> Alpha:
     """A matte as a hint: surer and a pixel wider, so that its faults do not feed themselves.
 
     A doubt beside the person must not grow from frame to frame, nor may a strand

@@ -33,9 +33,9 @@ from bshm_live.gpu.kernels import (
     launch,
     ratio,
 )
-from bshm_live.gpu.matter import halvings
+from bshm_live.gpu.matting import halvings
 from bshm_live.matting.preprocess import Preprocessor
-from bshm_live.matting.temporal import firm, gated, low_alpha
+from bshm_live.matting.temporal import as_hint, gated, low_alpha
 from bshm_live.types import Matte
 
 LOW, HIGH = (32, 64), (128, 256)  # (h, w)
@@ -191,12 +191,12 @@ def test_glance_sums_the_change_of_the_scene(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("given", [dict(has_last=1), dict(has_last=0)], ids=str)
-def test_hint_is_the_last_matte_made_firm(desk: Desk, given: dict[str, int]) -> None:
+def test_hint_is_the_last_matte_as_a_hint(desk: Desk, given: dict[str, int]) -> None:
     alpha = soft_alpha(np.random.default_rng(3))
     low = cv2.resize(alpha, (W, H), interpolation=cv2.INTER_AREA)
     hint = desk.new((1, 1, *LOW), desk.tensor)
     desk.run(Hint(desk.put(low).pointer, hint.pointer, desk.state().pointer, W, H, *given.values()))
-    right = firm(low) if given["has_last"] else np.zeros_like(low)
+    right = as_hint(low) if given["has_last"] else np.zeros_like(low)
     assert np.abs(desk.get(hint)[0, 0] - right).max() < 1e-6
 
 
