@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import cv2
 import numpy as np
 
-from ..types import Alpha, Matte, Picture
+from ..types import Alpha, HostMatte, Matte, Picture
 from .preprocess import resized
 
 # Where the matte itself moves, the new one counts alone; where it only
@@ -49,7 +47,8 @@ class Steadier:
             last, size = self._last.alpha, matte.alpha.shape[::-1]
             if last.shape != matte.alpha.shape:  # other networks took over between two frames
                 last = cv2.resize(last, size, interpolation=cv2.INTER_LINEAR)
-            matte = replace(matte, alpha=gated(matte.alpha, last))
+            alpha = gated(matte.alpha, last)
+            matte = HostMatte(alpha, matte.residual, matte.unified, matte.coarse, matte.guide)
         self._last = matte
         return matte
 

@@ -36,7 +36,7 @@ from bshm_live.gpu.kernels import (
 from bshm_live.gpu.matting import halvings
 from bshm_live.matting.preprocess import Preprocessor
 from bshm_live.matting.temporal import as_hint, gated, low_alpha
-from bshm_live.types import Matte
+from bshm_live.types import HostMatte, Matte
 
 LOW, HIGH = (32, 64), (128, 256)  # (h, w)
 W, H = 64, 32
@@ -284,7 +284,7 @@ class Steadied:
 
 def matte_of(alpha: np.ndarray, guide: np.ndarray, residual: np.ndarray | None = None) -> Matte:
     zero = np.zeros(LOW, np.float32)
-    return Matte(
+    return HostMatte(
         alpha, np.zeros((*LOW, 3), np.float32) if residual is None else residual, zero, zero, guide
     )
 
