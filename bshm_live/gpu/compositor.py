@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import cv2
 import numpy as np
 
 from ..compositing.light_wrap import GLOW_BLUR
 from ..types import Layers, Matte, Picture, Size
-from .cuda import Array, Buffer, Memory
-from .kernels import FORMATS, MAPS, Composite, Model, launch, ratio
+from .cuda import Buffer, Memory
+from .kernels import MAPS, Composite, Model, launch, ratio
 from .lane import Lane, Lanes
 from .matting import DeviceMatte, GpuBshm
-
-Format = Literal["bgr", "i420", "nv12"]
 
 
 class GpuCompositor:
     """As Compositor, for mattes that a GpuSteadier made steady.
 
     `wrap` in [0, 1] lets the background's light fall on the person's rim.
-    `layout` is the composite's: BGR (H, W, 3), or I420 or NV12 (H * 3 / 2, W),
-    BT.601, video range, for even sizes. What is returned is pinned memory of the
-    frame's lane, written anew two frames later.
+    What is returned is pinned memory of the frame's lane, overwritten two frames
+    later.
     """
 
-    def __init__(
-        self, bshm: GpuBshm, size: Size, *, wrap: float = 0.0, layout: Format = "bgr"
-    ) -> None:
-        self.size, self.wrap, self.layout = size, wrap, layout
+    def __init__(self, bshm: GpuBshm, size: Size, *, wrap: float = 0.0) -> None:
+        self.size, self.wrap = size, wrap
         self.lanes: Lanes = bshm.lanes
         self.cuda = bshm.cuda
         self._low, self._high = bshm.low, bshm.high
@@ -65,9 +58,7 @@ class GpuCompositor:
         out, alpha, front = self._outputs(lane, foreground)
         fault = lane.device("fault", (1,), np.uint32)
         arguments = self._arguments(matte, out, alpha, front, fault)
-        launch(
-            self.cuda, arguments, ((self.size[0] + 1) // 2, (self.size[1] + 1) // 2), lane.stream
-        )
+        launch(self.cuda, arguments, self.size, lane.stream)
         lane.mark("composite")
         self.cuda.record(lane.done, lane.stream)
         for name, buffer in (("composite", out), ("alpha", alpha), ("foreground", front)):
@@ -83,7 +74,7 @@ class GpuCompositor:
         width, height = self.size
         picture = (height, width, 3)
         return (
-            lane.host("composite", self._shape()),
+            lane.host("composite", picture),
             lane.host("alpha", (height, width)),
             lane.host("foreground", picture) if foreground else None,
         )
@@ -91,7 +82,7 @@ class GpuCompositor:
     def background_alone(self, background: Picture) -> Layers:
         """The background alone; made without the GPU, which may be what failed."""
         width, height = self.size
-        composite = in_layout(background, self.layout)
+        composite = background.copy()
         alpha = np.zeros((height, width), np.uint8)
         return composite, alpha, np.zeros((height, width, 3), np.uint8)
 
@@ -100,15 +91,11 @@ class GpuCompositor:
             self.lanes.synchronize()
             self._memory.close()
 
-    def _shape(self) -> tuple[int, ...]:
-        width, height = self.size
-        return (height, width, 3) if self.layout == "bgr" else (height * 3 // 2, width)
-
     def _outputs(self, lane: Lane, foreground: bool) -> tuple[Buffer, Buffer, Buffer | None]:
         width, height = self.size
-        front = lane.device("foreground", (height, width, 3)) if foreground else None
-        out = lane.device("composite", self._shape())
-        return out, lane.device("alpha", (height, width)), front
+        picture = (height, width, 3)
+        front = lane.device("foreground", picture) if foreground else None
+        return lane.device("composite", picture), lane.device("alpha", (height, width)), front
 
     def _put(self, background: Picture, lane: Lane) -> None:
         """The background to the GPU, where it is not the one that lies there."""
@@ -147,17 +134,4 @@ class GpuCompositor:
             w=self._low[1],
             h=self._low[0],
             refine=width > wide or height > tall,
-            format=FORMATS[self.layout],
         )
-
-
-def in_layout(picture: Picture, layout: Format) -> Array:
-    """A new array with a BGR picture in another layout."""
-    if layout == "bgr":
-        return picture.copy()
-    planes = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420), np.uint8)
-    if layout == "nv12":
-        height = picture.shape[0]
-        chroma = planes[height:].reshape(2, -1)
-        planes[height:] = np.ascontiguousarray(chroma.T).reshape(height // 2, -1)
-    return planes

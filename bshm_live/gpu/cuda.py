@@ -27,11 +27,6 @@ Array: TypeAlias = "NDArray[Any]"
 class Cuda(Protocol):
     """One GPU and its compiled kernels. Raises EngineError."""
 
-    @property
-    def half(self) -> bool:
-        """Whether the kernels were compiled for 16-bit tensors."""
-        ...
-
     def active(self) -> AbstractContextManager[None]:
         """Makes the GPU current in this thread; everything below is called inside."""
         ...
@@ -86,7 +81,7 @@ class DeviceEngine(Protocol):
     """A network that reads and writes GPU memory. Raises EngineError.
 
     Every input and output is bound to a pointer once; `enqueue` queues one run.
-    Tensors are float32, or all float16 where Cuda.half says so.
+    All tensors are float32.
     """
 
     @property
@@ -124,10 +119,6 @@ class Memory:
         buffer = Buffer(self.cuda.allocate(prod(shape) * kind.itemsize), tuple(shape), kind)
         self._buffers.append(buffer)
         return buffer
-
-    def tensor(self, shape: Shape) -> Buffer:
-        """In the type that the networks take."""
-        return self.array(shape, np.float16 if self.cuda.half else np.float32)
 
     def close(self) -> None:
         while self._buffers:

@@ -15,30 +15,6 @@ typedef unsigned char u8;
 #define KERNEL(name, Arguments) extern "C" __global__ void name(const Arguments a)
 #endif
 
-// What the networks take and give: float, or with HALF_TENSORS its 16 bits.
-#ifndef HALF_TENSORS
-typedef float Tensor;
-__device__ inline float number(Tensor t) { return t; }
-__device__ inline Tensor tensor(float f) { return f; }
-#else
-typedef unsigned short Tensor;
-#ifdef __CUDACC__
-__device__ inline float number(Tensor t) {
-    float f;
-    asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(t));
-    return f;
-}
-__device__ inline Tensor tensor(float f) {
-    Tensor t;
-    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(t) : "f"(f));
-    return t;
-}
-#else
-__device__ inline float number(Tensor t) { return half_to_float(t); }
-__device__ inline Tensor tensor(float f) { return float_to_half(f); }
-#endif
-#endif
-
 const int REFINED = 4;  // high size = 4 * low size
 const int GLANCE_WIDTH = 32, GLANCE_HEIGHT = 18;
 const unsigned CUT_LEVEL = 45;  // of 255, mean difference between two glances
@@ -130,8 +106,8 @@ KERNEL(turn, Turn) {
 
 struct Prepare {
     const u8 *frame;  // (height, width, 3)
-    Tensor *low;      // (3, h, w)
-    Tensor *high;     // (3, 4h, 4w)
+    float *low;       // (3, h, w)
+    float *high;      // (3, 4h, 4w)
     u8 *guide;        // (4h, 4w, 3), what high was made from
     double scale_x, scale_y;  // pixels of the halved frame to a high pixel
     int width, height, w, h;
@@ -176,8 +152,8 @@ template <> struct Halved<0> {
     }
 };
 
-struct alignas(4 * sizeof(Tensor)) Quad {
-    Tensor of[REFINED];
+struct alignas(4 * sizeof(float)) Quad {
+    float of[REFINED];
 };
 struct alignas(4) Pixels {
     u8 of[3 * REFINED];
@@ -199,7 +175,7 @@ __device__ inline void prepare_row(const Prepare &a, int x, int row, int *sums) 
         for (int c = 0; c < 3; c++) {
             const int level = fixed_bilinear(t, y, nn[c], nf[c], fn[c], ff[c]);
             levels.of[3 * i + c] = (u8)level;
-            planes[2 - c].of[i] = tensor((float)level * (1 / 255.0f));
+            planes[2 - c].of[i] = (float)level * (1 / 255.0f);
             sums[c] += level;
         }
     }
@@ -216,7 +192,7 @@ template <int times> __device__ inline void prepare_low(const Prepare &a, int x,
     const size_t plane = (size_t)a.w * a.h, at = (size_t)y * a.w + x;
     for (int c = 0; c < 3; c++) {
         const float level = rintf((float)sums[c] * (1 / 16.0f));
-        a.low[(2 - c) * plane + at] = tensor(level * (1 / 255.0f));
+        a.low[(2 - c) * plane + at] = level * (1 / 255.0f);
     }
 }
 
@@ -233,7 +209,7 @@ KERNEL(prepare, Prepare) {
 }
 
 struct Glance {
-    const Tensor *low;  // (3, h, w)
+    const float *low;  // (3, h, w)
     u8 *glance;         // (3, 18, 32): the last frame's goes in, this frame's comes out
     State *state;
     int w, h;
@@ -249,7 +225,7 @@ KERNEL(glance, Glance) {
     for (int c = 0; c < 3; c++) {
         float sum = 0;
         for (int i = y0; i < y1; i++)
-            for (int j = x0; j < x1; j++) sum += number(a.low[((size_t)c * a.h + i) * a.w + j]);
+            for (int j = x0; j < x1; j++) sum += a.low[((size_t)c * a.h + i) * a.w + j];
         const int level = (int)rintf(sum * (255.0f / (float)((x1 - x0) * (y1 - y0))));
         u8 *last = a.glance + (c * GLANCE_HEIGHT + y) * GLANCE_WIDTH + x;
         difference += level > *last ? level - *last : *last - level;
@@ -260,7 +236,7 @@ KERNEL(glance, Glance) {
 
 struct Hint {
     const float *low_alpha;  // (h, w), the last matte
-    Tensor *hint;            // (h, w)
+    float *hint;            // (h, w)
     const State *state;
     int w, h, has_last;
 };
@@ -276,15 +252,15 @@ KERNEL(hint, Hint) {
                 most = fmaxf(most, a.low_alpha[clamped(y + i, a.h) * a.w + clamped(x + j, a.w)]);
         most = within((most - UNSURE) / (1 - 2 * UNSURE), 0, 1);
     }
-    a.hint[y * a.w + x] = tensor(most);
+    a.hint[y * a.w + x] = most;
 }
 
 // ---- After the networks ------------------------------------------------------------------
 
 struct Check {
-    const Tensor *coarse, *unified;  // (h, w)
-    const Tensor *residual;          // (3, h, w)
-    const Tensor *alpha;             // (4h, 4w)
+    const float *coarse, *unified;  // (h, w)
+    const float *residual;          // (3, h, w)
+    const float *alpha;             // (4h, 4w)
     State *state;
     int w, h;
 };
@@ -297,18 +273,18 @@ KERNEL(check, Check) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= a.w || y >= a.h) return;
     const size_t plane = (size_t)a.w * a.h, at = (size_t)y * a.w + x;
-    bool good = sound(number(a.coarse[at]), 0) && sound(number(a.unified[at]), 0);
-    for (int c = 0; c < 3; c++) good = good && sound(number(a.residual[c * plane + at]), -1);
+    bool good = sound(a.coarse[at], 0) && sound(a.unified[at], 0);
+    for (int c = 0; c < 3; c++) good = good && sound(a.residual[c * plane + at], -1);
     for (int i = 0; i < REFINED; i++)
         for (int j = 0; j < REFINED; j++) {
             const size_t row = (size_t)REFINED * y + i, column = (size_t)REFINED * x + j;
-            good = good && sound(number(a.alpha[row * REFINED * a.w + column]), 0);
+            good = good && sound(a.alpha[row * REFINED * a.w + column], 0);
         }
     if (!good) atomicOr(&a.state->fault, 1u);
 }
 
 struct Gate {
-    const Tensor *alpha;  // (4h, 4w)
+    const float *alpha;  // (4h, 4w)
     const float *last;    // (4h, 4w)
     float *weight;        // (h, w): how much the new matte counts
     const State *state;
@@ -327,7 +303,7 @@ KERNEL(gate, Gate) {
             for (int k = 0; k < REFINED * REFINED; k++) {
                 const size_t row = (size_t)REFINED * low_y + k / REFINED;
                 const size_t at = row * REFINED * a.w + REFINED * low_x + k % REFINED;
-                block += fabsf(number(a.alpha[at]) - a.last[at]);
+                block += fabsf(a.alpha[at] - a.last[at]);
             }
             sum += block * (1 / 16.0f);
         }
@@ -336,7 +312,7 @@ KERNEL(gate, Gate) {
 }
 
 struct Steady {
-    const Tensor *alpha;  // (4h, 4w)
+    const float *alpha;  // (4h, 4w)
     const float *weight;  // (h, w)
     const u8 *guide;      // (4h, 4w, 3)
     float *last;          // (4h, 4w): the last matte goes in, this one comes out
@@ -353,7 +329,7 @@ __device__ inline int grey(const u8 *p) {
 }
 
 __device__ inline float steady_alpha(const Steady &a, int x, int y, size_t at, bool leans) {
-    const float alpha = number(a.alpha[at]);
+    const float alpha = a.alpha[at];
     if (!leans) return alpha;
     const Near n = near((x + 0.5f) / REFINED, (y + 0.5f) / REFINED, a.w, a.h);
     const float *m = a.weight;
@@ -393,8 +369,8 @@ KERNEL(steady, Steady) {
 
 struct Model {
     const float *moments;    // (h, w, 4)
-    const Tensor *low;       // (3, h, w)
-    const Tensor *residual;  // (3, h, w) in [-1, 1]
+    const float *low;       // (3, h, w)
+    const float *residual;  // (3, h, w) in [-1, 1]
     float *maps;  // (h, w, 8): person B, G, R in levels; slope; room's share; room B, G, R
     int w, h;
 };
@@ -412,8 +388,8 @@ __device__ inline void near_means(const Model &a, int x, int y, int c, float *ma
         for (int j = -COLOUR_REACH; j <= COLOUR_REACH; j++) {
             const int at = mirrored(y + i, a.h) * a.w + mirrored(x + j, a.w);
             const float alpha = within(a.moments[4 * at + 1], 0, 1);
-            const float level = number(a.low[first + at]) * SOLID;
-            const float own = within(level + number(a.residual[first + at]) * SOLID, 0, SOLID);
+            const float level = a.low[first + at] * SOLID;
+            const float own = within(level + a.residual[first + at] * SOLID, 0, SOLID);
             person += alpha * alpha * own;
             person_weight += alpha * alpha;
             room += (1 - alpha) * (1 - alpha) * level;
@@ -454,7 +430,7 @@ struct Composite {
     const u8 *guide;   // (4h, 4w, 3)
     const float *maps; // (h, w, 8)
     const State *state;
-    u8 *out;    // BGR (height, width, 3), or I420 or NV12 (height * 3 / 2, width)
+    u8 *out;    // (height, width, 3)
     u8 *alpha;  // (height, width)
     u8 *front;  // (height, width, 3), or null
     unsigned *fault;  // the state's, kept where the next frame does not change it
@@ -463,7 +439,6 @@ struct Composite {
     float wrap;                  // light wrap: 0 off, 1 full
     int width, height, w, h;
     int refine;  // the output is larger than the matte
-    int format;  // 0 BGR, 1 I420, 2 NV12
 };
 
 // composite.Compositor._upsample: levels of alpha at an output pixel.
@@ -511,8 +486,11 @@ __device__ inline float fused(const Composite &a, const Near &low, int c, float 
     return within(rest * weight + person, 0, SOLID);
 }
 
-// One output pixel: `mixed` (B, G, R) to the nearest level below, +0.5 included.
-__device__ inline void pixel(const Composite &a, int x, int y, float *mixed) {
+// composite.Compositor; one thread to an output pixel.
+KERNEL(composite, Composite) {
+    const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
+    if (x >= a.width || y >= a.height) return;
+    if (x == 0 && y == 0) *a.fault = a.state->fault;
     const size_t at = (size_t)y * a.width + x;
     const u8 *p = a.frame + 3 * at, *b = a.back + 3 * at;
     int alpha = a.state->fault ? 0 : upsampled(a, x, y);
@@ -526,54 +504,7 @@ __device__ inline void pixel(const Composite &a, int x, int y, float *mixed) {
         if (alpha) colour = soft ? fused(a, low, c, p[c], weight) : p[c];
         if (a.front) a.front[3 * at + c] = (u8)(alpha ? colour + 0.5f : 0);
         if (alpha && a.wrap > 0) colour = wrapped(a, low, c, colour);
-        mixed[c] = floorf((colour - b[c]) * weight + b[c] + 0.5f);
+        a.out[3 * at + c] = (u8)floorf((colour - b[c]) * weight + b[c] + 0.5f);
     }
     a.alpha[at] = (u8)alpha;
-}
-
-// BT.601, video range, from (B, G, R).
-__device__ inline u8 luma(const float *p) {
-    return (u8)rintf(16 + (25.064f * p[0] + 129.057f * p[1] + 65.738f * p[2]) / 256);
-}
-__device__ inline u8 chroma_blue(const float *p) {
-    return (u8)rintf(128 + (112.439f * p[0] - 74.494f * p[1] - 37.945f * p[2]) / 256);
-}
-__device__ inline u8 chroma_red(const float *p) {
-    return (u8)rintf(128 + (112.439f * p[2] - 94.154f * p[1] - 18.285f * p[0]) / 256);
-}
-
-__device__ inline void write_chroma(const Composite &a, int x, int y, const float *mean) {
-    const size_t plane = (size_t)a.width * a.height;
-    u8 *chroma = a.out + plane;
-    if (a.format == 1) {
-        const size_t at = (size_t)y * (a.width / 2) + x;
-        chroma[at] = chroma_blue(mean);
-        chroma[plane / 4 + at] = chroma_red(mean);
-    } else {
-        const size_t at = (size_t)y * a.width + 2 * x;
-        chroma[at] = chroma_blue(mean);
-        chroma[at + 1] = chroma_red(mean);
-    }
-}
-
-// composite.Compositor; one thread to 2x2 output pixels, which share their chroma.
-KERNEL(composite, Composite) {
-    const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
-    if (2 * x >= a.width || 2 * y >= a.height) return;
-    if (x == 0 && y == 0) *a.fault = a.state->fault;
-    float mean[3] = {0, 0, 0};
-#pragma unroll 1
-    for (int k = 0; k < 4; k++) {
-        const int column = 2 * x + k % 2, row = 2 * y + k / 2;
-        if (column >= a.width || row >= a.height) continue;
-        float mixed[3];
-        pixel(a, column, row, mixed);
-        const size_t at = (size_t)row * a.width + column;
-        for (int c = 0; c < 3; c++) {
-            mean[c] += mixed[c] * 0.25f;
-            if (!a.format) a.out[3 * at + c] = (u8)mixed[c];
-        }
-        if (a.format) a.out[at] = luma(mixed);
-    }
-    if (a.format) write_chroma(a, x, y, mean);
 }

@@ -15,7 +15,6 @@ GLANCE = (3, 18, 32)
 MAPS = 8  # person B, G, R in levels; slope; the room's share; room B, G, R
 MOMENTS = 4
 MOST_HALVED = 3  # times, before the bilinear step
-FORMATS = {"bgr": 0, "i420": 1, "nv12": 2}
 
 P, I, F, D = c_void_p, c_int, c_float, c_double  # noqa: E741
 
@@ -73,7 +72,7 @@ class Composite(Arguments):
         (P, "frame back glow levels guide maps state out alpha front fault"),
         (D, "scale_x scale_y"),
         (F, "matte_x matte_y wrap"),
-        (I, "width height w h refine format"),
+        (I, "width height w h refine"),
     )
 
 

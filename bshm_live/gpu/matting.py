@@ -106,17 +106,17 @@ class GpuBshm:
             self._bind()
 
     def _allocate(self) -> dict[str, Buffer]:
-        tensor = self._memory.tensor
+        array = self._memory.array
         buffers = {
-            "low": tensor((1, 3, *self.low)),
-            "high": tensor((1, 3, *self.high)),
-            "hint": tensor((1, 1, *self.low)),
-            "coarse": tensor((1, 1, *self.low)),
-            "unified": tensor((1, 1, *self.low)),
-            "alpha": tensor((1, 1, *self.high)),
-            "residual": tensor((1, 3, *self.low)),
-            "guide": self._memory.array((*self.high, 3), np.uint8),
-            "state": self._memory.array((STATE_WORDS,), np.uint32),
+            "low": array((1, 3, *self.low), np.float32),
+            "high": array((1, 3, *self.high), np.float32),
+            "hint": array((1, 1, *self.low), np.float32),
+            "coarse": array((1, 1, *self.low), np.float32),
+            "unified": array((1, 1, *self.low), np.float32),
+            "alpha": array((1, 1, *self.high), np.float32),
+            "residual": array((1, 3, *self.low), np.float32),
+            "guide": array((*self.high, 3), np.uint8),
+            "state": array((STATE_WORDS,), np.uint32),
         }
         lane = self.lanes.all[0]
         self.cuda.clear(buffers["state"].pointer, buffers["state"].size, lane.stream)
@@ -200,8 +200,7 @@ class GpuBshm:
         elif isinstance(hint, HintWriter):
             hint.write(self.buffers["low"], target, self.buffers["state"], lane)
         else:
-            tensor = hint_tensor(hint, self.low).astype(target.dtype)
-            lane.upload("hint", tensor, target.pointer)
+            lane.upload("hint", hint_tensor(hint, self.low), target.pointer)
 
     def _low_size(self) -> tuple[int, int]:
         return self.low[1], self.low[0]

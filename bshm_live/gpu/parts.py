@@ -8,7 +8,7 @@ from typing import cast
 
 from ..runtimes.choice import get_runtime, load_engines
 from ..types import Size
-from .compositor import Format, GpuCompositor
+from .compositor import GpuCompositor
 from .cuda import Cuda, DeviceEngine
 from .lane import Lanes
 from .matting import GpuBshm
@@ -42,7 +42,6 @@ def gpu_parts(
     *,
     smooth: bool = True,
     wrap: float = 0.0,
-    layout: Format = "bgr",
 ) -> GpuParts:
     """MPN, QUN and MRN on a GPU, and what goes around them, for frames of one size.
 
@@ -56,7 +55,7 @@ def gpu_parts(
         matting = GpuBshm(lanes, *engines)
         made.callback(matting.close)
         steadier = GpuSteadier(matting, smooth=smooth)
-        compositor = GpuCompositor(matting, size, wrap=wrap, layout=layout)
+        compositor = GpuCompositor(matting, size, wrap=wrap)
         made.pop_all()
     return GpuParts(lanes, matting, steadier, compositor)
 

@@ -21,10 +21,9 @@ from .nvrtc import compiled
 class PyCuda:
     """A Cuda. Errors of the driver's become EngineError where `active` ends."""
 
-    def __init__(self, *, half: bool = False) -> None:
-        self.half = half
+    def __init__(self) -> None:
         card = gpu()
-        code = compiled(card.capability, half=half, most=card.cuda[0])
+        code = compiled(card.capability, most=card.cuda[0])
         self._memory: dict[Pointer, Any] = {}
         self._streams: dict[Stream, Any] = {}
         with active():

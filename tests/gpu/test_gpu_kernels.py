@@ -49,10 +49,6 @@ class Desk:
     def __init__(self, cuda: Cuda) -> None:
         self.cuda, self.memory, self.stream = cuda, Memory(cuda), cuda.stream()
 
-    @property
-    def tensor(self) -> type:
-        return np.float16 if self.cuda.half else np.float32
-
     def put(self, array: np.ndarray) -> Buffer:
         buffer = self.new(array.shape, array.dtype)
         staged = self.cuda.pinned(array.shape, array.dtype)
@@ -62,7 +58,7 @@ class Desk:
         return buffer
 
     def put_tensor(self, array: np.ndarray) -> Buffer:
-        return self.put(array.astype(self.tensor))
+        return self.put(array.astype(np.float32))
 
     def new(self, shape: tuple[int, ...], kind: Any) -> Buffer:
         return self.memory.array(shape, kind)
@@ -81,31 +77,22 @@ class Desk:
         return self.put(np.array([difference, fault, last_fault], np.uint32))
 
 
-def desk_on(where: str, half: bool) -> Iterator[Desk]:
-    cuda: Cuda
-    if where == "host":
-        cuda = HostCuda(host_kernels(half), half=half)
-    else:
-        from bshm_live.gpu.pycuda import PyCuda
-
-        cuda = PyCuda(half=half)
-    with cuda.active():
-        desk = Desk(cuda)
-        yield desk
-        desk.memory.close()
-
-
 PLACES = ["host", pytest.param("device", marks=pytest.mark.gpu)]
 
 
 @pytest.fixture(params=PLACES)
 def desk(request: pytest.FixtureRequest) -> Iterator[Desk]:
-    yield from desk_on(request.param, False)
+    cuda: Cuda
+    if request.param == "host":
+        cuda = HostCuda(host_kernels())
+    else:
+        from bshm_live.gpu.pycuda import PyCuda
 
-
-@pytest.fixture(params=PLACES)
-def half_desk(request: pytest.FixtureRequest) -> Iterator[Desk]:
-    yield from desk_on(request.param, True)
+        cuda = PyCuda()
+    with cuda.active():
+        desk = Desk(cuda)
+        yield desk
+        desk.memory.close()
 
 
 def noise(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
@@ -131,7 +118,7 @@ def prepared(desk: Desk, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
     """low, high and guide as the kernel makes them."""
     height, width = picture.shape[:2]
     x, y = halvings(width, HIGH[1]), halvings(height, HIGH[0])
-    low, high = desk.new((1, 3, *LOW), desk.tensor), desk.new((1, 3, *HIGH), desk.tensor)
+    low, high = desk.new((1, 3, *LOW), np.float32), desk.new((1, 3, *HIGH), np.float32)
     guide = desk.new((*HIGH, 3), np.uint8)
     desk.run(
         Prepare(
@@ -156,15 +143,6 @@ def test_prepare_is_preprocess(desk: Desk, size: tuple[int, int]) -> None:
     assert apart.max() <= (0 if size in EXACT else 1)
     for tensor, right in zip(mine[:2], (low, high), strict=True):
         assert np.abs(tensor - right).max() <= (apart.max() + 1e-4) / 255
-
-
-def test_prepare_in_half_precision_is_the_same_rounded(half_desk: Desk) -> None:
-    picture = noise(np.random.default_rng(5), 170, 300)
-    low, high, _ = Preprocessor(LOW, HIGH)(picture)
-    mine_low, mine_high, _ = prepared(half_desk, picture)
-    assert mine_high.dtype == np.float16
-    assert np.array_equal(mine_high, high.astype(np.float16))
-    assert np.array_equal(mine_low, low.astype(np.float16))
 
 
 # ---- glance, hint --------------------------------------------------------------------------
@@ -194,7 +172,7 @@ def test_glance_sums_the_change_of_the_scene(desk: Desk) -> None:
 def test_hint_is_the_last_matte_as_a_hint(desk: Desk, given: dict[str, int]) -> None:
     alpha = soft_alpha(np.random.default_rng(3))
     low = cv2.resize(alpha, (W, H), interpolation=cv2.INTER_AREA)
-    hint = desk.new((1, 1, *LOW), desk.tensor)
+    hint = desk.new((1, 1, *LOW), np.float32)
     desk.run(Hint(desk.put(low).pointer, hint.pointer, desk.state().pointer, W, H, *given.values()))
     right = as_hint(low) if given["has_last"] else np.zeros_like(low)
     assert np.abs(desk.get(hint)[0, 0] - right).max() < 1e-6
@@ -204,7 +182,7 @@ def test_hint_is_the_last_matte_as_a_hint(desk: Desk, given: dict[str, int]) -> 
 def test_after_a_cut_or_a_fault_nothing_is_remembered(desk: Desk, why: str) -> None:
     low = desk.put(np.ones(LOW, np.float32))
     for value, kept in ((0, True), (CUT if why == "difference" else 0, True), (CUT + 1, False)):
-        hint, state = desk.new((1, 1, *LOW), desk.tensor), desk.state(**{why: value})
+        hint, state = desk.new((1, 1, *LOW), np.float32), desk.state(**{why: value})
         desk.run(Hint(low.pointer, hint.pointer, state.pointer, W, H, 1))
         assert (desk.get(hint) == kept).all()
 
@@ -252,12 +230,6 @@ def test_a_matte_out_of_range_is_seen(desk: Desk, name: str) -> None:
     least = -1.0 if name == "residual" else 0.0
     for value, fault in ((least - 0.02, 1), (1.02, 1), (least - 0.009, 0), (1.009, 0)):
         assert checked(desk, **{name: (1234, value)}) == fault
-
-
-def test_half_precision_has_its_faults_too(half_desk: Desk) -> None:
-    assert not checked(half_desk)
-    assert checked(half_desk, alpha=(5, np.nan))
-    assert checked(half_desk, residual=(5, np.inf))
 
 
 # ---- gate, steady, model -------------------------------------------------------------------
@@ -360,13 +332,12 @@ class Scene:
         self.levels = Steadied(desk, alpha, None, guide)
 
     def composited(
-        self, *, wrap: float = 0.0, layout: int = 0, fault: int = 0, glow: np.ndarray | None = None
+        self, *, wrap: float = 0.0, fault: int = 0, glow: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Composite, alpha and foreground from the GPU."""
         desk, (width, height), matte = self.desk, self.size, self.matte
         maps = modelled(desk, self.levels.moments, matte)
-        shape = (height * 3 // 2, width) if layout else (height, width, 3)
-        out, alpha = desk.new(shape, np.uint8), desk.new((height, width), np.uint8)
+        out, alpha = desk.new((height, width, 3), np.uint8), desk.new((height, width), np.uint8)
         front = desk.new((height, width, 3), np.uint8)
         glow = np.zeros((*LOW, 3), np.uint8) if glow is None else glow
         given = (self.image, self.back, glow, self.levels.levels, matte.guide, maps)
@@ -377,9 +348,9 @@ class Scene:
         arguments = Composite(
             *(buffer.pointer for buffer in buffers),
             *(ratio(HIGH[1], width), ratio(HIGH[0], height), x, y, wrap),
-            *(width, height, W, H, int(refine), layout),
+            *(width, height, W, H, int(refine)),
         )
-        desk.run(arguments, ((width + 1) // 2, (height + 1) // 2))
+        desk.run(arguments, self.size)
         assert desk.get(word)[0] == fault
         return desk.get(out), desk.get(alpha), desk.get(front)
 
@@ -398,17 +369,6 @@ def test_composite_is_the_compositor(desk: Desk, size: tuple[int, int]) -> None:
     solid = right[1] == 255
     assert solid.any()
     assert ((right[1] > 0) & ~solid).any()
-
-
-def test_half_precision_composites_as_the_same_matte(half_desk: Desk) -> None:
-    """A colour in half precision is off by up to 255/2048 of a level."""
-    scene = Scene(half_desk, (320, 180), seed=2)
-    alpha = scene.matte.alpha.astype(np.float16).astype(np.float32)
-    matte = matte_of(alpha, scene.matte.guide, scene.matte.residual)
-    right = Compositor((320, 180))(scene.image, matte, scene.back, foreground=True)
-    for mine, theirs in zip(scene.composited(), right, strict=True):
-        assert theirs is not None
-        assert np.abs(mine.astype(int) - theirs).max() <= 1
 
 
 def test_a_fault_leaves_the_background_alone(desk: Desk) -> None:
@@ -437,22 +397,3 @@ def test_light_wrap_is_its_formula(desk: Desk) -> None:
     right = a * (front + shine) + (1 - a) * scene.back
     assert np.abs(out - right)[alpha > 0].max() <= 1.01
     assert np.abs(out.astype(int) - plain).max() > 20
-
-
-@pytest.mark.parametrize("layout", ["i420", "nv12"])
-def test_video_layouts_are_bt601(desk: Desk, layout: str) -> None:
-    size = (320, 180)
-    scene = Scene(desk, size, seed=4)
-    bgr = scene.composited()[0]
-    planes = scene.composited(layout={"i420": 1, "nv12": 2}[layout])[0]
-    luma, rest = planes[:180], planes[180:].reshape(-1)
-    right = cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420)[:180]
-    assert np.abs(luma.astype(int) - right).max() <= 1
-
-    b, g, r = bgr.astype(np.float64).reshape(90, 2, 160, 2, 3).mean((1, 3)).transpose(2, 0, 1)
-    blue = 128 + (112.439 * b - 74.494 * g - 37.945 * r) / 256
-    red = 128 + (112.439 * r - 94.154 * g - 18.285 * b) / 256
-    halves = (rest[: len(rest) // 2], rest[len(rest) // 2 :])
-    mine = halves if layout == "i420" else (rest[::2], rest[1::2])
-    for plane, formula in zip(mine, (blue, red), strict=True):
-        assert np.abs(plane.reshape(90, 160) - formula).max() <= 0.51

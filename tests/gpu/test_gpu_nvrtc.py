@@ -11,7 +11,7 @@ import pytest
 from bshm_live.errors import EngineError
 from bshm_live.gpu import nvrtc
 from bshm_live.gpu.kernels import KERNELS
-from bshm_live.gpu.nvrtc import HALF_OPTION, SOURCE, Nvrtc, compiled, find_nvrtc
+from bshm_live.gpu.nvrtc import SOURCE, Nvrtc, compiled, find_nvrtc
 
 # Turing, Ampere (with Jetson's), Ada, Hopper, Blackwell
 CAPABILITIES = [(7, 5), (8, 0), (8, 6), (8, 7), (8, 9), (9, 0), (10, 0), (12, 0), (12, 1)]
@@ -47,13 +47,6 @@ def test_all_kernels_compile_for(compiler: Nvrtc, capability: tuple[int, int]) -
     assert (binary.form, binary.architecture) == ("cubin", 10 * capability[0] + capability[1])
     assert binary.code.startswith(b"\x7fELF")
     assert all(f".text.{name}\0".encode() in binary.code for name in NAMES)
-
-
-def test_half_precision_compiles_too_and_differs(compiler: Nvrtc) -> None:
-    source = SOURCE.read_text("utf-8")
-    half, full = (compiler.compile(source, (99, 0), *o).code for o in ((HALF_OPTION,), ()))
-    assert half.count(b"cvt.rn.f16.f32") > 3
-    assert full.count(b"cvt.rn.f16.f32") == 0
 
 
 def test_a_gpu_newer_than_the_compiler_gets_ptx(compiler: Nvrtc) -> None:
@@ -94,10 +87,9 @@ def test_kernels_are_compiled_once(
 def test_whatever_they_depend_on_is_in_the_key(compiler: Nvrtc, cache: Path) -> None:
     compiled((8, 6))
     compiled((8, 9))
-    compiled((8, 6), half=True)
     nvrtc.SOURCE.write_text(nvrtc.SOURCE.read_text() + "\n// changed")
     compiled((8, 6))
-    assert len(list((cache / "engines").iterdir())) == 4
+    assert len(list((cache / "engines").iterdir())) == 3
 
 
 def test_a_cache_that_cannot_be_written_is_no_obstacle(compiler: Nvrtc, cache: Path) -> None:

@@ -11,7 +11,7 @@ from gpu_twin import HostCuda, host_engines, host_kernels
 
 from bshm_live.compositing.background import Background, Blur, Fixed, cover, plain
 from bshm_live.errors import EngineError
-from bshm_live.gpu.compositor import GpuCompositor, in_layout
+from bshm_live.gpu.compositor import GpuCompositor
 from bshm_live.gpu.parts import GpuParts, gpu_parts
 from bshm_live.loop.in_flight import InFlight
 from bshm_live.loop.parts import Always
@@ -295,7 +295,7 @@ def test_shots_leave_in_order_one_frame_late(make: Callable[..., GpuParts]) -> N
     assert left == [0, 1, 2, 3]
 
 
-# ---- Steadying, memory, layouts ------------------------------------------------------------
+# ---- Steadying, memory ------------------------------------------------------------
 
 
 def test_the_steadier_forgets_when_told(make: Callable[..., GpuParts]) -> None:
@@ -366,27 +366,6 @@ def test_wrong_mattes_are_refused(make: Callable[..., GpuParts]) -> None:
         parts.compositor(picture, raw, picture)
     with pytest.raises(ValueError, match="picture"):
         parts.compositor(picture[:64], parts.steadier.steady(raw), picture)
-
-
-@pytest.mark.parametrize("layout", ["i420", "nv12"])
-def test_video_layouts_leave_as_such(make: Callable[..., GpuParts], layout: str) -> None:
-    picture, background = scenes(1)[0], portrait(*SIZE).background
-    bgr, parts = make(), make(layout=layout)
-    planes, composite = (
-        of.compositor(
-            picture,
-            of.steadier.steady(of.matting.matte(picture, of.steadier.hint(picture))),
-            background,
-        )[0]
-        for of in (parts, bgr)
-    )
-    assert planes.shape == (192, 256)
-    right = in_layout(composite, layout)  # type: ignore[arg-type]
-    assert np.abs(planes[:128].astype(int) - right[:128]).max() <= 1
-    # OpenCV takes one pixel's chroma for four; the disc's and wall's differ by a few levels
-    assert np.median(np.abs(planes[128:].astype(int) - right[128:])) <= 2
-    alone = parts.compositor.background_alone(background)[0]
-    assert alone.shape == planes.shape
 
 
 def test_stage_times_come_from_the_gpu_s_clock(make: Callable[..., GpuParts]) -> None:
