@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..errors import EngineError
 from ..runtimes import cache as engine_cache
 from ..runtimes.choice import (
-    MODULES,
+    NAMES,
     Runtime,
     available,
     get_runtime,
@@ -29,7 +29,7 @@ def list_engines() -> int:
     manifest = load_manifest()
     _list_networks(manifest)
     print("runtimes")
-    for name in MODULES:
+    for name in NAMES:
         print(f"  {state(name)[1]}")
     _list_built(manifest)
     return 0
@@ -77,7 +77,7 @@ def verify_engines() -> int:
         print(f"  bound     {runtime.bound:.0e}")
     if wrong:
         raise EngineError(f"{wrong[0]}: update it, or choose another with --runtime")
-    for name in MODULES:
+    for name in NAMES:
         if name not in available():
             print(f"not verified: {state(name)[1]}")
     print("all within their bounds")

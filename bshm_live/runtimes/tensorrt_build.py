@@ -213,8 +213,8 @@ def build(
 ) -> bytes:
     """A serialised ONNX network to a serialised engine. Raises EngineError."""
     if precision == "f16":
-        from .float16 import to_half
+        from .float16 import to_float16
 
-        network = to_half(network, name)
+        network = to_float16(network, name)
     with Parsed(network, name) as parsed:
         return parsed.engine(capability, step)

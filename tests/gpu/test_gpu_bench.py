@@ -16,7 +16,7 @@ from bshm_live.gpu import rates
 from bshm_live.gpu.bench import Report, figures, row, table
 from bshm_live.gpu.parts import GpuParts, gpu_parts
 from bshm_live.gpu.rates import Rates, floor_ms, link_rates, operations, probe
-from bshm_live.runtimes.float16 import to_half
+from bshm_live.runtimes.float16 import to_float16
 from bshm_live.runtimes.manifest import load_manifest
 from bshm_live.runtimes.onnxruntime import OnnxRuntimeEngine
 
@@ -44,7 +44,7 @@ def test_the_probe_s_work_is_in_half_precision(tmp_path: Path) -> None:
     """Else the card would look slower than it is, and the floor higher."""
     path = tmp_path / "probe.onnx"
     probe(path, channels=8, side=16)
-    graph = onnx.load_from_string(to_half(path.read_bytes())).graph
+    graph = onnx.load_from_string(to_float16(path.read_bytes())).graph
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
     halves = [all(name.endswith("_f16") for name in node.input) for node in convolutions]
     assert halves == [True] * rates.PROBE_LAYERS + [False]
