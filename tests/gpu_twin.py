@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bshm_live.gpu.kernels import KERNELS
+from bshm_live.gpu.kernels import DEFINITIONS, KERNELS, name_of
 from bshm_live.gpu.nvrtc import SOURCE
 from bshm_live.types import Engine, Shape
 
@@ -46,7 +46,7 @@ def host_kernels() -> Path:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     library = Path(folder) / "kernels.so"
     options = ["-std=c++17", "-O1", "-ffp-contract=off", "-Wno-unknown-pragmas", "-shared", "-fPIC"]
-    options += ["-include", str(HEADER)]
+    options += [*DEFINITIONS, "-include", str(HEADER)]
     command = [compiler, "-x", "c++", *options, str(SOURCE), "-o", str(library)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -106,7 +106,7 @@ class HostCuda:
 
     def sizes(self) -> dict[str, int]:
         """Bytes of each kernel's arguments, as the compiler laid them out."""
-        names = [kind.__name__.lower() for kind in KERNELS]
+        names = [name_of(kind) for kind in KERNELS]
         assert self._library is not None
         return {n: ctypes.c_size_t.in_dll(self._library, f"{n}_size").value for n in names}
 

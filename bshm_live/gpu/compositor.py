@@ -8,7 +8,7 @@ import numpy as np
 from ..compositing.light_wrap import GLOW_BLUR
 from ..types import Layers, Matte, Picture, Size
 from .cuda import Buffer, Memory
-from .kernels import MAPS, Composite, Model, launch, ratio
+from .kernels import MAPS, CompositeKernel, ModelKernel, launch, ratio
 from .lane import Lane, Lanes
 from .matting import DeviceMatte, GpuBshm
 
@@ -53,7 +53,7 @@ class GpuCompositor:
         lane.mark("background")
         w, h = self._low[1], self._low[0]
         seen = (given[name].pointer for name in ("moments", "low", "residual"))
-        model = Model(*seen, self._maps.pointer, w, h)
+        model = ModelKernel(*seen, self._maps.pointer, w, h)
         launch(self.cuda, model, (w, h), lane.stream)
         out, alpha, front = self._outputs(lane, foreground)
         fault = lane.device("fault", (1,), np.uint32)
@@ -110,9 +110,9 @@ class GpuCompositor:
 
     def _arguments(
         self, matte: DeviceMatte, out: Buffer, alpha: Buffer, front: Buffer | None, fault: Buffer
-    ) -> Composite:
+    ) -> CompositeKernel:
         (width, height), (tall, wide), given = self.size, self._high, matte.buffers
-        return Composite(
+        return CompositeKernel(
             frame=matte.frame.pointer,
             back=self._back.pointer,
             glow=self._glow.pointer,

@@ -15,20 +15,17 @@ typedef unsigned char u8;
 #define KERNEL(name, Arguments) extern "C" __global__ void name(const Arguments a)
 #endif
 
-const int REFINED = 4;  // high size = 4 * low size
-const int GLANCE_WIDTH = 32, GLANCE_HEIGHT = 18;
-const unsigned CUT_LEVEL = 45;  // of 255, mean difference between two glances
-const float REST_WEIGHT = 0.3f, CHANGE_NONE = 0.03f, CHANGE_FULL = 0.15f;
-const float UNSURE = 0.15f;
-const float SLACK = 0.01f;  // rounding over the edge of a range
-const float MODEL_EPSILON = 1e-3f;
-const int SOLID = 255;
+// The constants in capitals are macros: kernels.py passes in those of the modules for the
+// CPU. What the code below is built on is checked here.
+static_assert(REFINED == 4, "steady() sums sixteen pixels as four blocks of 2x2");
+static_assert(GATE_GRID == REFINED, "gate() takes the gate's grid for the low size");
+static_assert(SHARE_BLUR == MODEL_BLUR, "model() takes one mean for slope and share");
 
 // What one frame leaves for the next, all zero at the start.
 struct State {
     unsigned difference;  // of this frame's glance and the last one's, summed levels
-    unsigned fault;       // this frame's matte is none
-    unsigned last_fault;  // the last frame's was none
+    unsigned fault;       // this frame has no valid matte
+    unsigned last_fault;  // the last frame had none
 };
 
 __device__ inline int clamped(int i, int n) { return i < 0 ? 0 : i < n ? i : n - 1; }
@@ -39,8 +36,8 @@ __device__ inline float within(float v, float least, float most) {
 
 // Whether this frame may lean on the last one's matte: not after a cut or a fault.
 __device__ inline bool remembers(const State *state, int has_last) {
-    const unsigned most = CUT_LEVEL * GLANCE_WIDTH * GLANCE_HEIGHT * 3;
-    return has_last && !state->last_fault && state->difference <= most;
+    const float most = CUT_LEVEL * (GLANCE_WIDTH * GLANCE_HEIGHT * 3);
+    return has_last && !state->last_fault && (float)state->difference <= most;
 }
 
 // ---- Bilinear sampling -------------------------------------------------------------------
@@ -113,8 +110,6 @@ struct Prepare {
     int width, height, w, h;
     int halved_x, halved_y;  // so often, before the bilinear step
 };
-
-const int MOST_HALVED = 3;
 
 // A pixel (B, G, R) of the frame that was halved `times` times, each time by area and
 // to the nearest level, in no more than halved_x and halved_y directions.
@@ -215,7 +210,7 @@ struct Glance {
     int w, h;
 };
 
-// temporal.Steadier.hint: how much the picture changed; one thread to a glance's pixel.
+// temporal.glanced: how much the picture changed; one thread to a glance's pixel.
 KERNEL(glance, Glance) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= GLANCE_WIDTH || y >= GLANCE_HEIGHT) return;
@@ -265,10 +260,10 @@ struct Check {
     int w, h;
 };
 
-// Not for what is no number: it compares with nothing.
+// False for a NaN, too, which compares as false with everything.
 __device__ inline bool sound(float v, float least) { return v >= least - SLACK && v <= 1 + SLACK; }
 
-// guard.check: marks the frame where its matte cannot be one.
+// check.check: marks a frame whose matte is not valid.
 KERNEL(check, Check) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= a.w || y >= a.h) return;
@@ -295,9 +290,10 @@ struct Gate {
 KERNEL(gate, Gate) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= a.w || y >= a.h || !remembers(a.state, a.has_last)) return;
+    const int reach = GATE_BLUR / 2;
     float sum = 0;
-    for (int i = -1; i <= 1; i++)
-        for (int j = -1; j <= 1; j++) {
+    for (int i = -reach; i <= reach; i++)
+        for (int j = -reach; j <= reach; j++) {
             const int low_y = mirrored(y + i, a.h), low_x = mirrored(x + j, a.w);
             float block = 0;
             for (int k = 0; k < REFINED * REFINED; k++) {
@@ -307,7 +303,7 @@ KERNEL(gate, Gate) {
             }
             sum += block * (1 / 16.0f);
         }
-    const float change = (sum / 9 - CHANGE_NONE) / (CHANGE_FULL - CHANGE_NONE);
+    const float change = (sum / (GATE_BLUR * GATE_BLUR) - CHANGE_NONE) / (CHANGE_FULL - CHANGE_NONE);
     a.weight[y * a.w + x] = REST_WEIGHT + (1 - REST_WEIGHT) * within(change, 0, 1);
 }
 
@@ -354,7 +350,7 @@ KERNEL(steady, Steady) {
             alphas[block] += alpha;
             greys[block] += grey(a.guide + 3 * at);
         }
-    float sums[4] = {0, 0, 0, 0};
+    float sums[MOMENTS] = {};
     for (int k = 0; k < 4; k++) {
         const float g = (float)((greys[k] + 2) >> 2) * (1 / 255.0f), m = alphas[k] * 0.25f;
         sums[0] += g;
@@ -364,7 +360,7 @@ KERNEL(steady, Steady) {
     }
     const size_t at = (size_t)y * a.w + x;
     a.low_alpha[at] = sums[1] * 0.25f;
-    for (int k = 0; k < 4; k++) a.moments[4 * at + k] = sums[k] * 0.25f;
+    for (int k = 0; k < MOMENTS; k++) a.moments[MOMENTS * at + k] = sums[k] * 0.25f;
 }
 
 struct Model {
@@ -375,19 +371,17 @@ struct Model {
     int w, h;
 };
 
-const int MAPS = 8;
 const int SLOPE = 3, SHARE = 4, ROOM = 5;
-const int COLOUR_REACH = 2;  // low pixels to each side
-const float COLOUR_EPSILON = 1e-4f;
+const int COLOUR_REACH = COLOUR_BLUR / 2;  // low pixels to each side
 
-// composite.near_mean, of one channel of person and room.
+// compositor.near_mean, of one channel of person and room.
 __device__ inline void near_means(const Model &a, int x, int y, int c, float *map) {
     const size_t plane = (size_t)a.w * a.h, first = (2 - c) * plane;
     float person = 0, room = 0, person_weight = 0, room_weight = 0, here[2] = {0, 0};
     for (int i = -COLOUR_REACH; i <= COLOUR_REACH; i++)
         for (int j = -COLOUR_REACH; j <= COLOUR_REACH; j++) {
             const int at = mirrored(y + i, a.h) * a.w + mirrored(x + j, a.w);
-            const float alpha = within(a.moments[4 * at + 1], 0, 1);
+            const float alpha = within(a.moments[MOMENTS * at + 1], 0, 1);
             const float level = a.low[first + at] * SOLID;
             const float own = within(level + a.residual[first + at] * SOLID, 0, SOLID);
             person += alpha * alpha * own;
@@ -396,22 +390,23 @@ __device__ inline void near_means(const Model &a, int x, int y, int c, float *ma
             room_weight += (1 - alpha) * (1 - alpha);
             if (!i && !j) here[0] = own, here[1] = level;
         }
-    const float least = COLOUR_EPSILON * (2 * COLOUR_REACH + 1) * (2 * COLOUR_REACH + 1);
+    const float least = COLOUR_EPSILON * (COLOUR_BLUR * COLOUR_BLUR);
     map[c] = (person + least * here[0]) / (person_weight + least);
     map[ROOM + c] = (room + least * here[1]) / (room_weight + least);
 }
 
-// composite.EdgeModel: the guided filter's slope, and the colours of person and room.
+// compositor.EdgeModel: the guided filter's slope, and the colours of person and room.
 KERNEL(model, Model) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= a.w || y >= a.h) return;
-    float means[4] = {0, 0, 0, 0};
-    for (int i = -1; i <= 1; i++)
-        for (int j = -1; j <= 1; j++) {
+    const int reach = MODEL_BLUR / 2;
+    float means[MOMENTS] = {};
+    for (int i = -reach; i <= reach; i++)
+        for (int j = -reach; j <= reach; j++) {
             const int at = mirrored(y + i, a.h) * a.w + mirrored(x + j, a.w);
-            for (int k = 0; k < 4; k++) means[k] += a.moments[4 * at + k];
+            for (int k = 0; k < MOMENTS; k++) means[k] += a.moments[MOMENTS * at + k];
         }
-    for (int k = 0; k < 4; k++) means[k] /= 9;
+    for (int k = 0; k < MOMENTS; k++) means[k] /= MODEL_BLUR * MODEL_BLUR;
     const float covariance = means[2] - means[0] * means[1];
     const float variance = means[3] - means[0] * means[0];
     float *map = a.maps + MAPS * ((size_t)y * a.w + x);
@@ -441,7 +436,7 @@ struct Composite {
     int refine;  // the output is larger than the matte
 };
 
-// composite.Compositor._upsample: levels of alpha at an output pixel.
+// compositor.Compositor._upsample: levels of alpha at an output pixel.
 __device__ inline int upsampled(const Composite &a, int x, int y) {
     const int wide = REFINED * a.w, tall = REFINED * a.h;
     const Tap tx = tap(x, a.scale_x, wide, true), ty = tap(y, a.scale_y, tall, false);
@@ -457,7 +452,7 @@ __device__ inline float map_at(const Composite &a, const Near &n, int k) {
     return between(n, m[MAPS * n.nn], m[MAPS * n.nf], m[MAPS * n.fn], m[MAPS * n.ff]);
 }
 
-// composite.EdgeModel.refine: alpha + slope (grey here - grey at the matte's size).
+// compositor.EdgeModel.refine: alpha + slope (grey here - grey at the matte's size).
 __device__ inline int refined(const Composite &a, const u8 *p, int alpha, float x, float y,
                               const Near &low) {
     if (!a.refine) return alpha;
@@ -466,7 +461,7 @@ __device__ inline int refined(const Composite &a, const u8 *p, int alpha, float 
         n, (float)grey(a.guide + 3 * n.nn), (float)grey(a.guide + 3 * n.nf),
         (float)grey(a.guide + 3 * n.fn), (float)grey(a.guide + 3 * n.ff)
     );
-    const float here = 0.114f * p[0] + 0.587f * p[1] + 0.299f * p[2];
+    const float here = GREY_BLUE * p[0] + GREY_GREEN * p[1] + GREY_RED * p[2];
     return (int)within(rintf((float)alpha + map_at(a, low, SLOPE) * (here - there)), 0, SOLID);
 }
 
@@ -479,14 +474,14 @@ __device__ inline float wrapped(const Composite &a, const Near &low, int c, floa
     return colour + a.wrap * map_at(a, low, SHARE) * (light - colour);
 }
 
-// composite.fused: the foreground's channel where alpha is between 0 and 1.
+// compositor.fused: the foreground's channel where alpha is between 0 and 1.
 __device__ inline float fused(const Composite &a, const Near &low, int c, float here, float weight) {
     const float person = map_at(a, low, c), room = map_at(a, low, ROOM + c);
     const float rest = (room - person) * weight + here - room;
     return within(rest * weight + person, 0, SOLID);
 }
 
-// composite.Compositor; one thread to an output pixel.
+// compositor.Compositor; one thread to an output pixel.
 KERNEL(composite, Composite) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= a.width || y >= a.height) return;

@@ -15,7 +15,16 @@ from ..matting.check import FAULT_TEXT, check
 from ..matting.preprocess import colour_image, hint_tensor
 from ..types import SPARSE, Alpha, Hint, HostMatte, Matte, Picture, Shape
 from .cuda import Array, Buffer, Cuda, DeviceEngine, Memory
-from .kernels import FAULT_WORD, MOST_HALVED, STATE_WORDS, Check, Prepare, Turn, launch, ratio
+from .kernels import (
+    FAULT_WORD,
+    MOST_HALVED,
+    STATE_WORDS,
+    CheckKernel,
+    PrepareKernel,
+    TurnKernel,
+    launch,
+    ratio,
+)
 from .lane import Lane, Lanes, read
 
 Clock = Callable[[str], None]
@@ -163,7 +172,7 @@ class GpuBshm:
         frame = lane.load(picture)
         self.lanes.enter(lane)
         stream = lane.stream
-        launch(self.cuda, Turn(use["state"].pointer), (1, 1), stream)
+        launch(self.cuda, TurnKernel(use["state"].pointer), (1, 1), stream)
         self._prepare(frame, lane)
         self._hint(hint, lane)
         lane.mark("preprocess")
@@ -172,7 +181,7 @@ class GpuBshm:
             lane.mark(name)
         names = ("coarse", "unified", "residual", "alpha", "state")
         pointers = [use[name].pointer for name in names]
-        launch(self.cuda, Check(*pointers, *self._low_size()), self._low_size(), stream)
+        launch(self.cuda, CheckKernel(*pointers, *self._low_size()), self._low_size(), stream)
         lane.mark("temporal")
         self.cuda.record(lane.done, stream)
         fields = ("low", "alpha", "residual", "unified", "coarse", "guide", "state")
@@ -188,7 +197,7 @@ class GpuBshm:
             for side, times, high in zip(frame.shape[:2], halved, self.high, strict=True)
         ]
         targets = (self.buffers[name].pointer for name in ("low", "high", "guide"))
-        arguments = Prepare(
+        arguments = PrepareKernel(
             frame.pointer, *targets, *scales[::-1], width, height, *self._low_size(), *halved[::-1]
         )
         launch(self.cuda, arguments, self._low_size(), lane.stream)

@@ -19,6 +19,7 @@ from ..errors import EngineError
 from ..runtimes import cache as engine_cache
 from ..runtimes.cache import Key
 from ..runtimes.nvidia import cuda_homes
+from .kernels import DEFINITIONS
 
 SOURCE = Path(__file__).with_name("kernels.cu")
 # No contraction: a GPU rounds like the processor on which the tests run the kernels.
@@ -66,7 +67,7 @@ class Nvrtc:
             raise EngineError(f"NVRTC compiles nothing for compute capability {wanted / 10}")
         exact = there[-1] == wanted
         target = f"{'sm' if exact else 'compute'}_{there[-1]}"
-        words = [f"--gpu-architecture={target}", *OPTIONS]
+        words = [f"--gpu-architecture={target}", *OPTIONS, *DEFINITIONS]
         program = ctypes.c_void_p()
         text, name = source.encode(), SOURCE.name.encode()
         self._call("nvrtcCreateProgram", ctypes.byref(program), text, name, 0, None, None)
@@ -133,7 +134,7 @@ def compiled(capability: tuple[int, int], *, most: int | None = None) -> bytes:
     Raises EngineError.
     """
     nvrtc, source = find_nvrtc(most), SOURCE.read_text("utf-8")
-    digest = hashlib.sha256("\0".join((source, *OPTIONS)).encode()).hexdigest()
+    digest = hashlib.sha256("\0".join((source, *OPTIONS, *DEFINITIONS)).encode()).hexdigest()
     version = "nvrtc_{}.{}".format(*nvrtc.version)
     key = Key(digest, version, "sm{}{}".format(*capability), "kernels", "f32")
     stored = engine_cache.load(key, "kernels")

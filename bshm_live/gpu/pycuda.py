@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike
 from ..runtimes.tensorrt import active, gpu
 from ..types import Shape
 from .cuda import Array, Event, Pointer, Stream
-from .kernels import KERNELS
+from .kernels import KERNELS, name_of
 from .nvrtc import compiled
 
 
@@ -30,7 +30,7 @@ class PyCuda:
             self._module = driver.module_from_buffer(code)  # a function lives as long as it
             self._functions = {}
             for kind in KERNELS:
-                name = kind.__name__.lower()
+                name = name_of(kind)
                 # Prepared: pycuda's later versions keep a plain call's arguments in a cache, which
                 # takes no structures
                 self._functions[name] = self._module.get_function(name).prepare(

@@ -21,16 +21,17 @@ from bshm_live.gpu.kernels import (
     MAPS,
     MOMENTS,
     Arguments,
-    Check,
-    Composite,
-    Gate,
-    Glance,
-    Hint,
-    Model,
-    Prepare,
-    Steady,
-    Turn,
+    CheckKernel,
+    CompositeKernel,
+    GateKernel,
+    GlanceKernel,
+    HintKernel,
+    ModelKernel,
+    PrepareKernel,
+    SteadyKernel,
+    TurnKernel,
     launch,
+    name_of,
     ratio,
 )
 from bshm_live.gpu.matting import halvings
@@ -107,7 +108,7 @@ def soft_alpha(rng: np.random.Generator, over: float = 0.0) -> np.ndarray:
 
 
 def test_arguments_lie_as_the_compiler_lays_them() -> None:
-    own = {kind.__name__.lower(): ctypes.sizeof(kind) for kind in KERNELS}
+    own = {name_of(kind): ctypes.sizeof(kind) for kind in KERNELS}
     assert HostCuda(host_kernels()).sizes() == own
 
 
@@ -121,7 +122,7 @@ def prepared(desk: Desk, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
     low, high = desk.new((1, 3, *LOW), np.float32), desk.new((1, 3, *HIGH), np.float32)
     guide = desk.new((*HIGH, 3), np.uint8)
     desk.run(
-        Prepare(
+        PrepareKernel(
             *(desk.put(picture).pointer, low.pointer, high.pointer, guide.pointer),
             *(ratio(width >> x, HIGH[1]), ratio(height >> y, HIGH[0])),
             *(width, height, W, H, x, y),
@@ -154,9 +155,10 @@ def test_glance_sums_the_change_of_the_scene(desk: Desk) -> None:
     last = np.zeros(GLANCE)
     for _ in range(3):
         low = rng.random((1, 3, *LOW), np.float32)
-        desk.run(Turn(state.pointer), (1, 1))
+        desk.run(TurnKernel(state.pointer), (1, 1))
         desk.run(
-            Glance(desk.put_tensor(low).pointer, glance.pointer, state.pointer, W, H), (32, 18)
+            GlanceKernel(desk.put_tensor(low).pointer, glance.pointer, state.pointer, W, H),
+            (32, 18),
         )
         rows = [H * y // 18 for y in range(19)]
         columns = np.add.reduceat(low[0].astype(np.float64), rows[:-1], axis=1)
@@ -173,7 +175,9 @@ def test_hint_is_the_last_matte_as_a_hint(desk: Desk, given: dict[str, int]) -> 
     alpha = soft_alpha(np.random.default_rng(3))
     low = cv2.resize(alpha, (W, H), interpolation=cv2.INTER_AREA)
     hint = desk.new((1, 1, *LOW), np.float32)
-    desk.run(Hint(desk.put(low).pointer, hint.pointer, desk.state().pointer, W, H, *given.values()))
+    desk.run(
+        HintKernel(desk.put(low).pointer, hint.pointer, desk.state().pointer, W, H, *given.values())
+    )
     right = as_hint(low) if given["has_last"] else np.zeros_like(low)
     assert np.abs(desk.get(hint)[0, 0] - right).max() < 1e-6
 
@@ -183,15 +187,15 @@ def test_after_a_cut_or_a_fault_nothing_is_remembered(desk: Desk, why: str) -> N
     low = desk.put(np.ones(LOW, np.float32))
     for value, kept in ((0, True), (CUT if why == "difference" else 0, True), (CUT + 1, False)):
         hint, state = desk.new((1, 1, *LOW), np.float32), desk.state(**{why: value})
-        desk.run(Hint(low.pointer, hint.pointer, state.pointer, W, H, 1))
+        desk.run(HintKernel(low.pointer, hint.pointer, state.pointer, W, H, 1))
         assert (desk.get(hint) == kept).all()
 
 
 def test_turn_keeps_the_last_fault_alone(desk: Desk) -> None:
     state = desk.state(5, 1, 0)
-    desk.run(Turn(state.pointer), (1, 1))
+    desk.run(TurnKernel(state.pointer), (1, 1))
     assert desk.get(state).tolist() == [0, 0, 1]
-    desk.run(Turn(state.pointer), (1, 1))
+    desk.run(TurnKernel(state.pointer), (1, 1))
     assert desk.get(state).tolist() == [0, 0, 0]
 
 
@@ -207,7 +211,7 @@ def checked(desk: Desk, **wrong: tuple[int, float]) -> int:
         arrays[name].flat[place] = value
     state = desk.state()
     pointers = [desk.put_tensor(array).pointer for array in arrays.values()]
-    desk.run(Check(*pointers, state.pointer, W, H))
+    desk.run(CheckKernel(*pointers, state.pointer, W, H))
     return int(desk.get(state)[FAULT_WORD])
 
 
@@ -247,9 +251,11 @@ class Steadied:
         levels, low = desk.new(HIGH, np.uint8), desk.new(LOW, np.float32)
         moments = desk.new((*LOW, MOMENTS), np.float32)
         leans = last is not None
-        desk.run(Gate(given.pointer, kept.pointer, weight.pointer, state.pointer, W, H, int(leans)))
+        desk.run(
+            GateKernel(given.pointer, kept.pointer, weight.pointer, state.pointer, W, H, int(leans))
+        )
         pointers = (given, weight, desk.put(guide), kept, levels, low, moments, state)
-        desk.run(Steady(*(buffer.pointer for buffer in pointers), W, H, int(leans)))
+        desk.run(SteadyKernel(*(buffer.pointer for buffer in pointers), W, H, int(leans)))
         self.alpha, self.levels, self.low = desk.get(kept), desk.get(levels), desk.get(low)
         self.moments = desk.get(moments)
 
@@ -284,7 +290,7 @@ def modelled(desk: Desk, moments: np.ndarray, matte: Matte) -> np.ndarray:
     low = cv2.resize(matte.guide, (W, H), interpolation=cv2.INTER_AREA) / np.float32(255)
     planar = [np.ascontiguousarray(x[..., ::-1].transpose(2, 0, 1)) for x in (low, matte.residual)]
     given = (desk.put(moments), *map(desk.put_tensor, planar), maps)
-    desk.run(Model(*(buffer.pointer for buffer in given), W, H))
+    desk.run(ModelKernel(*(buffer.pointer for buffer in given), W, H))
     return desk.get(maps)
 
 
@@ -345,7 +351,7 @@ class Scene:
         buffers = (*map(desk.put, given), desk.state(0, fault), out, alpha, front, word)
         x, y = HIGH[1] / width, HIGH[0] / height
         refine = width > HIGH[1] or height > HIGH[0]
-        arguments = Composite(
+        arguments = CompositeKernel(
             *(buffer.pointer for buffer in buffers),
             *(ratio(HIGH[1], width), ratio(HIGH[0], height), x, y, wrap),
             *(width, height, W, H, int(refine)),

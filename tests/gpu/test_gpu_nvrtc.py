@@ -10,12 +10,12 @@ import pytest
 
 from bshm_live.errors import EngineError
 from bshm_live.gpu import nvrtc
-from bshm_live.gpu.kernels import KERNELS
+from bshm_live.gpu.kernels import CONSTANTS, KERNELS, name_of
 from bshm_live.gpu.nvrtc import SOURCE, Nvrtc, compiled, find_nvrtc
 
 # Turing, Ampere (with Jetson's), Ada, Hopper, Blackwell
 CAPABILITIES = [(7, 5), (8, 0), (8, 6), (8, 7), (8, 9), (9, 0), (10, 0), (12, 0), (12, 1)]
-NAMES = [kind.__name__.lower() for kind in KERNELS]
+NAMES = [name_of(kind) for kind in KERNELS]
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,14 @@ def test_all_kernels_compile_for(compiler: Nvrtc, capability: tuple[int, int]) -
     assert all(f".text.{name}\0".encode() in binary.code for name in NAMES)
 
 
+def test_every_constant_is_the_cpu_s() -> None:
+    """None is written in the kernels' text once more, and none is passed in for nothing."""
+    source = SOURCE.read_text("utf-8")
+    for name in CONSTANTS:
+        assert re.search(rf"\b{name}\b", source), name
+        assert not re.search(rf"\b(?:const \w+|#define) {name}\b", source), name
+
+
 def test_a_gpu_newer_than_the_compiler_gets_ptx(compiler: Nvrtc) -> None:
     newest = compiler.architectures()[-1]
     binary = compiler.compile(SOURCE.read_text("utf-8"), (99, 0))
@@ -57,7 +65,7 @@ def test_a_gpu_newer_than_the_compiler_gets_ptx(compiler: Nvrtc) -> None:
     sizes = {
         name: int(size) for name, size in re.findall(r"\.b8 (\w+)_param_0\[(\d+)\]", text) if size
     }
-    assert sizes == {kind.__name__.lower(): ctypes.sizeof(kind) for kind in KERNELS}
+    assert sizes == {name_of(kind): ctypes.sizeof(kind) for kind in KERNELS}
     assert ".target sm_" in text
     assert "fma.rn.f32" not in text.replace("div", "")
 
