@@ -14,7 +14,7 @@ from .matting import DeviceMatte, GpuBshm
 
 
 class GpuCompositor:
-    """As Compositor, for mattes that a GpuSteadier made steady.
+    """As Compositor, for the mattes of a GpuSteadier.
 
     `wrap` in [0, 1] lets the background's light fall on the person's rim.
     What is returned is pinned memory of the frame's lane, overwritten two frames
@@ -47,7 +47,7 @@ class GpuCompositor:
             return self.finish(matte.lane, foreground=foreground)
 
     def begin(self, matte: DeviceMatte, background: Picture, *, foreground: bool) -> None:
-        """Queues the composite and its way back; the GPU is current."""
+        """Queues the composite and its download. The GPU must be current."""
         lane, given = matte.lane, matte.buffers
         self._put(background, lane)
         lane.mark("background")
@@ -80,7 +80,7 @@ class GpuCompositor:
         )
 
     def background_alone(self, background: Picture) -> Layers:
-        """The background alone; made without the GPU, which may be what failed."""
+        """The background alone. Made on the CPU: the GPU may be what failed."""
         width, height = self.size
         composite = background.copy()
         alpha = np.zeros((height, width), np.uint8)
@@ -98,7 +98,7 @@ class GpuCompositor:
         return lane.device("composite", picture), lane.device("alpha", (height, width)), front
 
     def _put(self, background: Picture, lane: Lane) -> None:
-        """The background to the GPU, where it is not the one that lies there."""
+        """Uploads the background unless it is the same array as last time."""
         if background is self._background:
             return
         lane.upload("background", background, self._back.pointer)
@@ -106,7 +106,7 @@ class GpuCompositor:
             low = (self._low[1], self._low[0])
             small = cv2.resize(background, low, interpolation=cv2.INTER_AREA)
             lane.upload("glow", cv2.blur(small, (GLOW_BLUR, GLOW_BLUR)), self._glow.pointer)
-        self._background = background  # kept, so that no other picture can get its identity
+        self._background = background  # a reference, so that no new picture has its id
 
     def _arguments(
         self, matte: DeviceMatte, out: Buffer, alpha: Buffer, front: Buffer | None, fault: Buffer

@@ -32,25 +32,25 @@ class Cuda(Protocol):
         ...
 
     def allocate(self, size: int) -> Pointer:
-        """Bytes on the GPU, of any content."""
+        """Uninitialised GPU memory, `size` in bytes."""
         ...
 
     def free(self, pointer: Pointer) -> None: ...
     def pinned(self, shape: Shape, dtype: DTypeLike) -> Array:
-        """Host memory that the GPU reads and writes by itself, C-contiguous."""
+        """Page-locked host memory, which the GPU can read and write; C-contiguous."""
         ...
 
     def stream(self) -> Stream: ...
     def upload(self, pointer: Pointer, array: Array, stream: Stream) -> None:
-        """`array` must be pinned and stay as it is until the stream has come there."""
+        """`array` must be pinned and must not change until the stream has done the copy."""
         ...
 
     def download(self, array: Array, pointer: Pointer, stream: Stream) -> None:
-        """`array` must be pinned, and is valid once the stream has come there."""
+        """`array` must be pinned, and is valid once the stream has done the copy."""
         ...
 
     def clear(self, pointer: Pointer, size: int, stream: Stream) -> None:
-        """Zero bytes; `size` is a multiple of 4."""
+        """Sets `size` bytes to zero; a multiple of 4."""
         ...
 
     def launch(

@@ -2,12 +2,12 @@
 //
 //   turn ▸ prepare ▸ glance ▸ hint ▸ [MPN ▸ QUN ▸ MRN] ▸ check ▸ gate ▸ steady ▸ model ▸ composite
 //
-// Each kernel says which function of the package it is the twin of; the results
-// agree within one level of 255. No thread waits for another inside a kernel, so
-// that the same text also compiles for a processor, where the tests run it.
+// Each kernel names the function of the package whose arithmetic it repeats; the results
+// agree within one level of 255. No thread waits for another inside a kernel, so that
+// the same source also compiles for a CPU, where the tests run it.
 //
 // (w, h) is the low size and (4w, 4h) the high one. Pictures are BGR, tensors
-// planar RGB in [0, 1]. Threads are one to a low pixel where nothing else is said.
+// planar RGB in [0, 1]. One thread computes one low pixel unless stated otherwise.
 
 typedef unsigned char u8;
 
@@ -34,7 +34,7 @@ __device__ inline float within(float v, float least, float most) {
     return fminf(fmaxf(v, least), most);
 }
 
-// Whether this frame may lean on the last one's matte: not after a cut or a fault.
+// Whether this frame may use the last one's matte: not after a cut or a fault.
 __device__ inline bool remembers(const State *state, int has_last) {
     const float most = CUT_LEVEL * (GLANCE_WIDTH * GLANCE_HEIGHT * 3);
     return has_last && !state->last_fault && (float)state->difference <= most;
@@ -108,7 +108,7 @@ struct Prepare {
     u8 *guide;        // (4h, 4w, 3), what high was made from
     double scale_x, scale_y;  // pixels of the halved frame to a high pixel
     int width, height, w, h;
-    int halved_x, halved_y;  // so often, before the bilinear step
+    int halved_x, halved_y;  // how often, before the bilinear step
 };
 
 // A pixel (B, G, R) of the frame that was halved `times` times, each time by area and
@@ -132,7 +132,7 @@ template <int times> struct Halved {
             }
         }
         const float area = (x1 - x0) * (y1 - y0);
-        const bool even = step_x == 2 && step_y == 2;  // OpenCV rounds a half up there alone
+        const bool even = step_x == 2 && step_y == 2;  // only here OpenCV rounds a half up
         for (int c = 0; c < 3; c++) {
             const float mean = sums[c] / area;
             levels[c] = (int)(even ? mean + 0.5f : rintf(mean));
@@ -205,7 +205,7 @@ KERNEL(prepare, Prepare) {
 
 struct Glance {
     const float *low;  // (3, h, w)
-    u8 *glance;         // (3, 18, 32): the last frame's goes in, this frame's comes out
+    u8 *glance;        // (3, 18, 32): the last frame's goes in, this frame's comes out
     State *state;
     int w, h;
 };
@@ -231,7 +231,7 @@ KERNEL(glance, Glance) {
 
 struct Hint {
     const float *low_alpha;  // (h, w), the last matte
-    float *hint;            // (h, w)
+    float *hint;             // (h, w)
     const State *state;
     int w, h, has_last;
 };
@@ -280,8 +280,8 @@ KERNEL(check, Check) {
 
 struct Gate {
     const float *alpha;  // (4h, 4w)
-    const float *last;    // (4h, 4w)
-    float *weight;        // (h, w): how much the new matte counts
+    const float *last;   // (4h, 4w)
+    float *weight;       // (h, w): how much the new matte counts
     const State *state;
     int w, h, has_last;
 };
@@ -308,7 +308,7 @@ KERNEL(gate, Gate) {
 }
 
 struct Steady {
-    const float *alpha;  // (4h, 4w)
+    const float *alpha;   // (4h, 4w)
     const float *weight;  // (h, w)
     const u8 *guide;      // (4h, 4w, 3)
     float *last;          // (4h, 4w): the last matte goes in, this one comes out
@@ -319,7 +319,7 @@ struct Steady {
     int w, h, has_last;
 };
 
-// (15 bits, OpenCV's) of a BGR pixel
+// Grey level of a BGR pixel, in OpenCV's 15 bit arithmetic.
 __device__ inline int grey(const u8 *p) {
     return (p[0] * 3735 + p[1] * 19235 + p[2] * 9798 + (1 << 14)) >> 15;
 }
@@ -364,7 +364,7 @@ KERNEL(steady, Steady) {
 }
 
 struct Model {
-    const float *moments;    // (h, w, 4)
+    const float *moments;   // (h, w, 4)
     const float *low;       // (3, h, w)
     const float *residual;  // (3, h, w) in [-1, 1]
     float *maps;  // (h, w, 8): person B, G, R in levels; slope; room's share; room B, G, R

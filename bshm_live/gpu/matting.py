@@ -88,19 +88,19 @@ class DeviceMatte:
             return read(self.lane, self.buffers[name])
 
     def on_host(self) -> HostMatte:
-        """All of it, fetched."""
+        """All fields, copied to the host."""
         return HostMatte(self.alpha, self.residual, self.unified, self.coarse, self.guide)
 
 
 def plane(tensor: Array) -> Array:
-    """(1, 1, H, W), or what has that shape already, to (H, W)."""
+    """(1, 1, H, W) to (H, W)."""
     return tensor.reshape(tensor.shape[-2:])
 
 
 class GpuBshm:
     """As Bshm, on a GPU. Owns its engines, not the lanes.
 
-    The size of the pictures may change, at the price of new memory.
+    The size of the pictures may change: new memory is allocated then.
     """
 
     def __init__(self, lanes: Lanes, mpn: DeviceEngine, qun: DeviceEngine, mrn: DeviceEngine):
@@ -149,7 +149,7 @@ class GpuBshm:
         """As Bshm.matte. With a hint that lies on the GPU the matte stays there too.
 
         `clock` is told one stage: the networks are queued together. Raises
-        EngineError, also for a matte that cannot be one.
+        EngineError, also for a matte that is not valid.
         """
         with self.cuda.active():
             matte = self.begin(picture, hint)
@@ -163,10 +163,10 @@ class GpuBshm:
         return full
 
     def begin(self, picture: Picture, hint: Hint | None) -> DeviceMatte:
-        """Queues a frame up to its matte and returns at once; the GPU is current.
+        """Queues a frame up to its matte and returns at once. The GPU must be current.
 
-        A matte that cannot be one marks the state's fault word, and its
-        composite is the background alone.
+        A matte that is not valid sets the fault word of `state`, and its composite
+        is the background alone.
         """
         lane, use = self.lanes.next(), self.buffers
         frame = lane.load(picture)
@@ -215,7 +215,7 @@ class GpuBshm:
         return self.low[1], self.low[0]
 
     def close(self) -> None:
-        """Frees all but the lanes', each even where another fails. Raises EngineError."""
+        """Frees all but the lanes, each part even if another fails. Raises EngineError."""
         with ExitStack() as parts:
             for engine in (self.mpn, self.qun, self.mrn):
                 parts.callback(engine.close)

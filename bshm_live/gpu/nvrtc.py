@@ -22,10 +22,10 @@ from ..runtimes.nvidia import cuda_homes
 from .kernels import DEFINITIONS
 
 SOURCE = Path(__file__).with_name("kernels.cu")
-# No contraction: a GPU rounds like the processor on which the tests run the kernels.
+# No fused multiply-add: a GPU then rounds like the CPU on which the tests run the kernels.
 OPTIONS = ("-std=c++17", "--fmad=false")
 INSTALL = "pip install nvidia-cuda-nvrtc"
-UNNUMBERED = 13  # from this CUDA on the wheel's name has no number
+UNNUMBERED = 13  # since this CUDA version the wheel's name has no number
 WINDOWS = sys.platform == "win32"
 FILES = ("nvrtc64_*.dll",) if WINDOWS else ("libnvrtc.so.*",)
 NOT_ALONE = re.compile(r"builtins|\.alt\.")
@@ -105,7 +105,7 @@ def find_nvrtc(most: int | None = None) -> Nvrtc:
                     found[path] = int(number[1])
     fitting = [path for path, major in found.items() if most is None or major <= most]
     for path in sorted(fitting, key=lambda path: -found[path]):
-        with suppress(OSError):  # for another system, or without what it needs
+        with suppress(OSError):  # built for another system, or one of its libraries is missing
             return Nvrtc(path)
     if most is None:
         raise EngineError(f"NVRTC, the kernels' compiler, is not here: {INSTALL}")
@@ -141,6 +141,6 @@ def compiled(capability: tuple[int, int], *, most: int | None = None) -> bytes:
     if stored is not None:
         return stored
     code = nvrtc.compile(source, capability).code
-    with suppress(OSError):  # a full or read-only disk costs a second at the next start
+    with suppress(OSError):  # without a cache the next start compiles again: a second
         engine_cache.store(key, code, "kernels")
     return code

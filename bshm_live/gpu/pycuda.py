@@ -19,7 +19,7 @@ from .nvrtc import compiled
 
 
 class PyCuda:
-    """A Cuda. Errors of the driver's become EngineError where `active` ends."""
+    """A Cuda. Errors of the driver become EngineError at the end of `active`."""
 
     def __init__(self) -> None:
         card = gpu()
@@ -27,12 +27,11 @@ class PyCuda:
         self._memory: dict[Pointer, Any] = {}
         self._streams: dict[Stream, Any] = {}
         with active():
-            self._module = driver.module_from_buffer(code)  # a function lives as long as it
+            self._module = driver.module_from_buffer(code)  # keeps the functions alive
             self._functions = {}
             for kind in KERNELS:
                 name = name_of(kind)
-                # Prepared: pycuda's later versions keep a plain call's arguments in a cache, which
-                # takes no structures
+                # Prepared: a plain call packs each argument by its type and takes no structure
                 self._functions[name] = self._module.get_function(name).prepare(
                     [f"{sizeof(kind)}s"]
                 )

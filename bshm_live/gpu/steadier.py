@@ -35,25 +35,25 @@ class GpuSteadier:
             self._moments = array((*low, MOMENTS), np.float32)
 
     def hint(self, picture: Picture) -> GpuSteadier:
-        """What will write MPN's hint, once `picture` is on the GPU."""
+        """This object: it writes MPN's hint once `picture` is on the GPU."""
         return self
 
     def write(self, low: Buffer, hint: Buffer, state: Buffer, lane: Lane) -> None:
-        """Queues the hint's kernels; zeros at the start, after a cut and after a fault."""
+        """Queues the kernels that write the hint: zeros at the start, after a cut or a fault."""
         glance = GlanceKernel(low.pointer, self._glance.pointer, state.pointer, *self._low)
         launch(self.cuda, glance, (GLANCE[2], GLANCE[1]), lane.stream)
         pointers = (self._low_alpha.pointer, hint.pointer, state.pointer)
         launch(self.cuda, HintKernel(*pointers, *self._low, self._has_last), self._low, lane.stream)
 
     def steady(self, matte: Matte) -> DeviceMatte:
-        """The matte with its flicker taken out; still on the GPU, and this object's memory."""
+        """The matte without its flicker, still on the GPU, in this object's memory."""
         if not isinstance(matte, DeviceMatte):
             raise TypeError("a GpuSteadier takes the mattes of its GpuBshm")
         with self.cuda.active():
             return self.begin(matte)
 
     def begin(self, matte: DeviceMatte) -> DeviceMatte:
-        """Queues the kernels; the GPU is current."""
+        """Queues the kernels. The GPU must be current."""
         lane, given = matte.lane, matte.buffers
         leans = self._has_last and self.smooth
         alpha, state = given["alpha"].pointer, given["state"].pointer

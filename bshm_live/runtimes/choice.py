@@ -44,7 +44,7 @@ class Runtime:
 
 
 def lacking(name: str) -> str | None:
-    """What a runtime lacks on this machine, with the line to type; None: it is there."""
+    """What a runtime lacks on this machine, with the line to type; None if it can run."""
     if name == "tensorrt":
         return "; ".join(str(lack) for lack in tensorrt_lacks()) or None
     return None if find_spec(name) else f"not installed; {INSTALL[name]}"
@@ -79,7 +79,7 @@ def get_runtime(name: str = "auto") -> Runtime:
 
 
 def tensorrt_f32() -> Runtime:
-    """TensorRT with the networks as they are: what is wrong there is not precision's fault."""
+    """TensorRT in float32: an error that remains there is not due to float16."""
     runtime = get_runtime("tensorrt")
     load = partial(import_module(f"{__package__}.tensorrt").load, precision="f32")
     description = runtime.description.removesuffix("f16") + "f32"
@@ -126,7 +126,7 @@ def load_bshm(
 def load_engines(
     preset: str, runtime: Runtime, threads: int = 0, manifest: Manifest | None = None
 ) -> list[Engine]:
-    """MPN, QUN and MRN of a preset; none stays open where one fails. Raises EngineError."""
+    """MPN, QUN and MRN of a preset. Raises EngineError, and then leaves none open."""
     networks = (manifest or load_manifest()).preset(preset)
     engines = []
     with ExitStack() as opened:

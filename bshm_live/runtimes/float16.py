@@ -54,7 +54,7 @@ def to_float16(network: bytes, name: str = "the network") -> bytes:
 
 
 def fold(graph: GraphProto) -> None:
-    """Constant nodes, and casts of weights, become weights: exact, and seen as such below."""
+    """Turns constant nodes and casts of weights into weights, which is exact."""
     weights = {weight.name: weight for weight in graph.initializer}
     kept = []
     for node in graph.node:
@@ -158,7 +158,7 @@ class Converter:
 
 
 def last_sums(graph: GraphProto) -> set[int]:
-    """Numbers of the nodes that no convolution follows: nothing evens out what they round."""
+    """Numbers of the nodes after the last convolutions: nothing averages out their rounding."""
     before_heavy: set[str] = set()
     tail = set()
     for number, node in reversed(list(enumerate(graph.node))):

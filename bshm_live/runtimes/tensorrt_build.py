@@ -28,7 +28,7 @@ except ImportError:  # not installed, or without its libraries
     except ImportError as error:
         raise EngineError(f"TensorRT does not load ({error}): {EXTRA}") from error
 
-__all__ = ["trt"]  # the runtime shall take the same flavour
+__all__ = ["trt"]  # the runtime must use the same flavour
 FLAVOUR: str = trt.__name__
 RTX = FLAVOUR == "tensorrt_rtx"
 TITLE = f"TensorRT{' for RTX' if RTX else ''} {trt.__version__}"
@@ -56,7 +56,7 @@ class Log(trt.ILogger):  # type: ignore[misc]
 
 
 class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
-    """Hands on how far the builder is: the outermost phases only. Called from many threads."""
+    """Reports the builder's progress, the outermost phases only. Called from many threads."""
 
     def __init__(self, step: Step) -> None:
         trt.IProgressMonitor.__init__(self)

