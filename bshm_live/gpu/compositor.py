@@ -16,7 +16,8 @@ from .matting import DeviceMatte, GpuBshm
 class GpuCompositor:
     """As Compositor, for the mattes of a GpuSteadier.
 
-    `wrap` in [0, 1] lets the background's light fall on the person's rim.
+    `wrap` in [0, 1] lets the background's light fall on the person's rim; it may change
+    between two frames.
     What is returned is pinned memory of the frame's lane, overwritten two frames
     later.
     """
@@ -26,7 +27,8 @@ class GpuCompositor:
         self.lanes: Lanes = bshm.lanes
         self.cuda = bshm.cuda
         self._low, self._high = bshm.low, bshm.high
-        self._background: Picture | None = None
+        self._background: Picture | None = None  # the one on the GPU
+        self._has_glow = False  # whether its blurred copy is there too
         width, height = size
         with self.cuda.active():
             self._memory = Memory(self.cuda)
@@ -98,15 +100,16 @@ class GpuCompositor:
         return lane.device("composite", picture), lane.device("alpha", (height, width)), front
 
     def _put(self, background: Picture, lane: Lane) -> None:
-        """Uploads the background unless it is the same array as last time."""
-        if background is self._background:
-            return
-        lane.upload("background", background, self._back.pointer)
-        if self.wrap:
+        """Uploads the background unless it is the same array as last time; so with its glow."""
+        if background is not self._background:
+            lane.upload("background", background, self._back.pointer)
+            self._background = background  # a reference, so that no new picture has its id
+            self._has_glow = False
+        if self.wrap and not self._has_glow:
             low = (self._low[1], self._low[0])
             small = cv2.resize(background, low, interpolation=cv2.INTER_AREA)
             lane.upload("glow", cv2.blur(small, (GLOW_BLUR, GLOW_BLUR)), self._glow.pointer)
-        self._background = background  # a reference, so that no new picture has its id
+            self._has_glow = True
 
     def _arguments(
         self, matte: DeviceMatte, out: Buffer, alpha: Buffer, front: Buffer | None, fault: Buffer

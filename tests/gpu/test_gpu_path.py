@@ -10,6 +10,7 @@ from conftest import ArraySource, FakeEngine, ListSink, fake_networks, loop_of, 
 from gpu_twin import HostCuda, host_engines, host_kernels
 
 from bshm_live.compositing.background import Background, Blur, Fixed, cover, plain
+from bshm_live.compositing.compositor import Compositor
 from bshm_live.errors import EngineError
 from bshm_live.gpu.compositor import GpuCompositor
 from bshm_live.gpu.parts import GpuParts, gpu_parts
@@ -387,6 +388,23 @@ def test_light_wrap_reaches_the_composite(make: Callable[..., GpuParts]) -> None
     assert brighter.min() >= -1
     assert brighter.max() > 10
     assert not brighter[on.alpha == 0].any()
+
+
+def test_light_wrap_may_be_turned_on_before_a_background_that_is_there(
+    make: Callable[..., GpuParts],
+) -> None:
+    parts, picture, background = make(), scenes(1)[0], portrait(*SIZE).foreground.copy()
+
+    def composite(wrap: float) -> np.ndarray:
+        parts.steadier.reset()
+        parts.compositor.wrap = wrap
+        matte = parts.matting.matte(picture, parts.steadier.hint(picture))
+        return parts.compositor(picture, parts.steadier.steady(matte), background)[0].copy()
+
+    assert not np.array_equal(composite(0.0), composite(1.0))
+    right = Compositor(SIZE, wrap=1.0)
+    matte = Bshm(*fake_networks()).matte(picture)
+    assert np.abs(composite(1.0).astype(int) - right(picture, matte, background)[0]).max() <= 1
 
 
 def test_a_background_stays_on_the_gpu(make: Callable[..., GpuParts], monkeypatch) -> None:  # type: ignore[no-untyped-def]
