@@ -217,8 +217,7 @@ def service(args: argparse.Namespace) -> int:
 
 
 def engines(args: argparse.Namespace) -> int:
-    from .commands.build import build_engines
-    from .commands.engines import list_engines, verify_engines
+    from .commands.engines import build_engines, list_engines, verify_engines
 
     if args.action == "build":
         return build_engines(args.runtime, args.preset, progress=args.progress)

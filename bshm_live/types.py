@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,16 +46,37 @@ class Frame:
     session: int = 0
 
 
-@dataclass(frozen=True)
-class Matte:
+class Matte(Protocol):
     """What the three networks say of one frame, each at its own size.
 
     alpha (4h, 4w) and coarse, unified (h, w) are in [0, 1]; residual (h, w, 3)
     is BGR in [-1, 1], and foreground = clip(picture + residual); guide
     (4h, 4w, 3) is the picture as MRN saw it. In a large still, alpha, residual
-    and guide are larger: put together from tiles. The arrays belong to the
-    matte: no engine writes into them later.
+    and guide are larger: put together from tiles.
     """
+
+    @property
+    def alpha(self) -> Alpha: ...
+    @property
+    def residual(self) -> NDArray[np.float32]: ...
+    @property
+    def unified(self) -> Alpha: ...
+    @property
+    def coarse(self) -> Alpha: ...
+    @property
+    def guide(self) -> Picture: ...
+    def sparse(self) -> Alpha:
+        """Alpha on every fourth pixel: enough to tell how much of a picture is person."""
+        ...
+
+    def sound(self) -> bool | None:
+        """Whether all values are in their ranges; None where that was not checked yet."""
+        ...
+
+
+@dataclass(frozen=True)
+class HostMatte:
+    """A Matte in the computer's own memory. Its arrays belong to it: no engine overwrites them."""
 
     alpha: Alpha
     residual: NDArray[np.float32]
@@ -64,12 +85,21 @@ class Matte:
     guide: Picture
 
     def sparse(self) -> Alpha:
-        """Alpha on every fourth pixel: enough to tell how much of a picture is person."""
         return self.alpha[::SPARSE, ::SPARSE]
 
-    def sound(self) -> bool | None:
-        """Whether all values were found in their ranges where the matte lies; None: not looked."""
+    def sound(self) -> None:
         return None
+
+
+class DeviceHint(Protocol):
+    """A hint that stays on a GPU: only the networks on the same GPU can take it."""
+
+    @property
+    def cuda(self) -> object: ...
+
+
+# What MPN is told beside the picture: a mask (H, W) in [0, 1], as a rule the last matte
+Hint: TypeAlias = "Alpha | DeviceHint"
 
 
 @dataclass(frozen=True)
@@ -109,8 +139,8 @@ class Matting(Protocol):
     """What makes mattes of pictures: Bshm, on the CPU or a GPU.
 
     `low` is (h, w), `high` (4h, 4w); both may change between two mattes. `matte`
-    takes a BGR picture of any size and the last matte as a hint (an array, or what
-    the Steady beside it gives), tells `clock` the name of each stage that is done,
+    takes a BGR picture of any size and a hint (a mask, or what the Steady beside it
+    gives), tells `clock` the name of each stage that is done,
     and raises EngineError.
     """
 
@@ -119,7 +149,7 @@ class Matting(Protocol):
     @property
     def high(self) -> Shape: ...
     def matte(
-        self, picture: Picture, hint: Any = None, clock: Callable[[str], None] = ...
+        self, picture: Picture, hint: Hint | None = None, clock: Callable[[str], None] = ...
     ) -> Matte: ...
     def close(self) -> None: ...
 
@@ -133,7 +163,7 @@ class Steady(Protocol):
 
     smooth: bool
 
-    def hint(self, picture: Picture) -> Any: ...
+    def hint(self, picture: Picture) -> Hint | None: ...
     def steady(self, matte: Matte) -> Matte: ...
     def reset(self) -> None: ...
 

@@ -248,10 +248,9 @@ class Twin:
 @contextmanager
 def gpu_here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Twin]:
     """TensorRT's builder is the real one, everything that needs a card its twin."""
-    from bshm_live.commands import build
+    from bshm_live.commands import engines
     from bshm_live.runtimes import choice as runtimes
-    from bshm_live.runtimes import float16 as half
-    from bshm_live.runtimes import nvidia
+    from bshm_live.runtimes import float16, nvidia
     from bshm_live.runtimes import tensorrt_build as trt_build
 
     device, package = Device(), types.ModuleType("pycuda")
@@ -260,7 +259,7 @@ def gpu_here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Twin]:
     monkeypatch.setitem(sys.modules, "pycuda.driver", package.driver)  # type: ignore[attr-defined]
     for name in OURS:
         monkeypatch.delitem(sys.modules, name, raising=False)
-    for module in (build, nvidia, runtimes):
+    for module in (engines, nvidia, runtimes):
         monkeypatch.setattr(module, "find_gpu", lambda: AMPERE)
     monkeypatch.setattr(runtimes, "tensorrt_lacks", lambda: iter(()))
     twin = Twin(device)
@@ -271,7 +270,7 @@ def gpu_here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Twin]:
     def remembered(path: Path, gpu: Gpu, precision: str, *rest: Any) -> Any:
         key, blob, stored = engine_of(path, gpu, precision, *rest)
         content = path.read_bytes()
-        networks[blob] = half.to_half(content) if precision == "f16" else content
+        networks[blob] = float16.to_float16(content) if precision == "f16" else content
         return key, blob, stored
 
     class Runtime:

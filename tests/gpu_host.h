@@ -26,26 +26,6 @@ static unsigned atomicOr(unsigned *to, unsigned value) {
     return before;
 }
 
-// IEEE 754 half precision, to the nearest, ties to even.
-static float half_to_float(uint16_t half) {
-    const int exponent = half >> 10 & 31, fraction = half & 1023;
-    float value = exponent ? ldexpf((float)(1024 + fraction), exponent - 25)
-                           : ldexpf((float)fraction, -24);
-    if (exponent == 31) value = fraction ? NAN : INFINITY;
-    return half >> 15 ? -value : value;
-}
-static uint16_t float_to_half(float value) {
-    const uint16_t sign = std::signbit(value) ? 0x8000 : 0;
-    const float size = fabsf(value);
-    if (std::isnan(value)) return sign | 0x7e00;
-    if (size >= 65520.0f) return sign | 0x7c00;
-    if (size < ldexpf(1, -14)) return sign | (uint16_t)rintf(ldexpf(size, 24));
-    int exponent;
-    const float fraction = frexpf(size, &exponent);  // [0.5, 1)
-    const int bits = (int)rintf(ldexpf(fraction, 11));  // [1024, 2048]
-    return sign | (uint16_t)(((exponent + 13) << 10) + bits);
-}
-
 // A kernel becomes a function of its own name that runs a whole grid.
 #define KERNEL(name, Arguments)                                                           \
     static void name##_thread(const Arguments &a);                                        \

@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bshm_live.gpu.kernels import KERNELS
-from bshm_live.gpu.nvrtc import HALF_OPTION, SOURCE
+from bshm_live.gpu.kernels import DEFINITIONS, KERNELS, name_of
+from bshm_live.gpu.nvrtc import SOURCE
 from bshm_live.types import Engine, Shape
 
 HEADER = Path(__file__).with_name("gpu_host.h")
@@ -37,7 +37,7 @@ GARBAGE = 0xFF  # as float32 or float16: not a number
 
 
 @cache
-def host_kernels(half: bool = False) -> Path:
+def host_kernels() -> Path:
     """The kernels' library, compiled once in a test run; skips the test without a compiler."""
     compiler = shutil.which("g++") or shutil.which("clang++")
     if compiler is None:
@@ -46,7 +46,7 @@ def host_kernels(half: bool = False) -> Path:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     library = Path(folder) / "kernels.so"
     options = ["-std=c++17", "-O1", "-ffp-contract=off", "-Wno-unknown-pragmas", "-shared", "-fPIC"]
-    options += [HALF_OPTION] * half + ["-include", str(HEADER)]
+    options += [*DEFINITIONS, "-include", str(HEADER)]
     command = [compiler, "-x", "c++", *options, str(SOURCE), "-o", str(library)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -73,10 +73,7 @@ class Mark:
 class HostCuda:
     """A Cuda without a GPU. Without a seed work runs at once; without a library, no kernels."""
 
-    def __init__(
-        self, library: Path | None, *, half: bool = False, seed: int | None = None
-    ) -> None:
-        self.half = half
+    def __init__(self, library: Path | None, *, seed: int | None = None) -> None:
         self._library: ctypes.CDLL | None = None
         if library is not None:
             self.use(library)
@@ -109,7 +106,7 @@ class HostCuda:
 
     def sizes(self) -> dict[str, int]:
         """Bytes of each kernel's arguments, as the compiler laid them out."""
-        names = [kind.__name__.lower() for kind in KERNELS]
+        names = [name_of(kind) for kind in KERNELS]
         assert self._library is not None
         return {n: ctypes.c_size_t.in_dll(self._library, f"{n}_size").value for n in names}
 
@@ -226,12 +223,11 @@ class HostEngine:
 
     def bind(self, name: str, pointer: int) -> None:
         shape = {**self.inputs, **self.outputs}[name]
-        kind = np.float16 if self.cuda.half else np.float32
-        self.bound[name] = self.cuda.view(pointer, shape, kind)
+        self.bound[name] = self.cuda.view(pointer, shape, np.float32)
 
     def enqueue(self, stream: int) -> None:
         def run() -> None:
-            feeds = {name: self.bound[name].astype(np.float32) for name in self.inputs}
+            feeds = {name: self.bound[name].copy() for name in self.inputs}
             for name, array in self.engine.run(feeds).items():
                 self.bound[name][...] = array
 

@@ -14,7 +14,7 @@ from ..console import say
 from ..errors import BshmError, EngineError, SinkError
 from ..files import JOIN_GROUP
 from ..gpu.nvrtc import find_nvrtc
-from ..runtimes.choice import MODULES, available, get_runtime, load_bshm, state
+from ..runtimes.choice import NAMES, available, get_runtime, load_bshm, state
 from ..runtimes.manifest import load_manifest
 from ..runtimes.nvidia import TOOLKIT_FIX, Gpu, find_gpu, flavour, tensorrt_lacks, toolkit
 from ..setup import OBS, command_line
@@ -84,7 +84,7 @@ def run_doctor() -> int:
     """Prints every check with 'ok' or what to do; 0 when nothing essential is missing."""
     complete = _networks()
     _nvidia()
-    for name in MODULES:
+    for name in NAMES:
         if name != "tensorrt":
             _line(*state(name))
     if sys.platform == "linux":

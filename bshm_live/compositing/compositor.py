@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..types import Layers, Mask8, Matte, Picture, Size
 from .light_wrap import RimLight
-from .pixels import REMAP_ROW, clipped, pairs, places, sample, scatter, three, whole_rows
+from .pixels import REMAP_ROW, clipped, pairs, places, repeat3, sample, scatter, whole_rows
 
 SOLID = 255
 MODEL_BLUR = 3
@@ -91,7 +91,7 @@ class Compositor:
         where = self._places.take(at).view(np.uint16).reshape(-1, 2)
         alpha, front = model.refine(where, colour, self._alpha.ravel().take(at))
         back = background.reshape(-1, 3).take(at, 0)
-        weight = three(alpha / np.float32(SOLID))
+        weight = repeat3(alpha / np.float32(SOLID))
         mixed = (front if light is None else light(where, front)) - back
         mixed *= weight
         mixed += back
@@ -182,7 +182,7 @@ def fused(
     room: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     """Blur fusion's foreground (N, 3): the mean colour and what it leaves of the pixel's own."""
-    weight = three(alpha / np.float32(SOLID))
+    weight = repeat3(alpha / np.float32(SOLID))
     rest = room - person
     rest *= weight
     rest += colour

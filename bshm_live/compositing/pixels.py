@@ -26,7 +26,7 @@ def whole_rows(at: NDArray[np.intp]) -> NDArray[np.intp]:
     return np.pad(at, (0, -len(at) % REMAP_ROW), mode="edge")
 
 
-def three(x: NDArray[np.generic]) -> NDArray[np.float32]:
+def repeat3(x: NDArray[np.generic]) -> NDArray[np.float32]:
     """(N,) to (N, 3), each value three times; arrays of one shape are computed faster."""
     return cv2.cvtColor(x.reshape(-1, REMAP_ROW), cv2.COLOR_GRAY2BGR).reshape(-1, 3)
 

@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import cv2
 import numpy as np
 
 from ..compositing.light_wrap import GLOW_BLUR
 from ..types import Layers, Matte, Picture, Size
-from .cuda import Array, Buffer, Memory
-from .kernels import FORMATS, MAPS, Composite, Model, launch, ratio
+from .cuda import Buffer, Memory
+from .kernels import MAPS, CompositeKernel, ModelKernel, launch, ratio
 from .lane import Lane, Lanes
-from .matter import DeviceMatte, GpuBshm
-
-Format = Literal["bgr", "i420", "nv12"]
+from .matting import DeviceMatte, GpuBshm
 
 
 class GpuCompositor:
-    """As Compositor, for mattes that a GpuSteadier made steady.
+    """As Compositor, for the mattes of a GpuSteadier.
 
-    `wrap` in [0, 1] lets the background's light fall on the person's rim.
-    `layout` is the composite's: BGR (H, W, 3), or I420 or NV12 (H * 3 / 2, W),
-    BT.601, video range, for even sizes. What is returned is pinned memory of the
-    frame's lane, written anew two frames later.
+    `wrap` in [0, 1] lets the background's light fall on the person's rim; it may change
+    between two frames.
+    What is returned is pinned memory of the frame's lane, overwritten two frames
+    later.
     """
 
-    def __init__(
-        self, bshm: GpuBshm, size: Size, *, wrap: float = 0.0, layout: Format = "bgr"
-    ) -> None:
-        self.size, self.wrap, self.layout = size, wrap, layout
+    def __init__(self, bshm: GpuBshm, size: Size, *, wrap: float = 0.0) -> None:
+        self.size, self.wrap = size, wrap
         self.lanes: Lanes = bshm.lanes
         self.cuda = bshm.cuda
         self._low, self._high = bshm.low, bshm.high
-        self._background: Picture | None = None
+        self._background: Picture | None = None  # the one on the GPU
+        self._has_glow = False  # whether its blurred copy is there too
         width, height = size
         with self.cuda.active():
             self._memory = Memory(self.cuda)
@@ -54,20 +49,18 @@ class GpuCompositor:
             return self.finish(matte.lane, foreground=foreground)
 
     def begin(self, matte: DeviceMatte, background: Picture, *, foreground: bool) -> None:
-        """Queues the composite and its way back; the GPU is current."""
+        """Queues the composite and its download. The GPU must be current."""
         lane, given = matte.lane, matte.buffers
         self._put(background, lane)
         lane.mark("background")
         w, h = self._low[1], self._low[0]
         seen = (given[name].pointer for name in ("moments", "low", "residual"))
-        model = Model(*seen, self._maps.pointer, w, h)
+        model = ModelKernel(*seen, self._maps.pointer, w, h)
         launch(self.cuda, model, (w, h), lane.stream)
         out, alpha, front = self._outputs(lane, foreground)
         fault = lane.device("fault", (1,), np.uint32)
         arguments = self._arguments(matte, out, alpha, front, fault)
-        launch(
-            self.cuda, arguments, ((self.size[0] + 1) // 2, (self.size[1] + 1) // 2), lane.stream
-        )
+        launch(self.cuda, arguments, self.size, lane.stream)
         lane.mark("composite")
         self.cuda.record(lane.done, lane.stream)
         for name, buffer in (("composite", out), ("alpha", alpha), ("foreground", front)):
@@ -83,15 +76,15 @@ class GpuCompositor:
         width, height = self.size
         picture = (height, width, 3)
         return (
-            lane.host("composite", self._shape()),
+            lane.host("composite", picture),
             lane.host("alpha", (height, width)),
             lane.host("foreground", picture) if foreground else None,
         )
 
     def background_alone(self, background: Picture) -> Layers:
-        """The background alone; made without the GPU, which may be what failed."""
+        """The background alone. Made on the CPU: the GPU may be what failed."""
         width, height = self.size
-        composite = in_layout(background, self.layout)
+        composite = background.copy()
         alpha = np.zeros((height, width), np.uint8)
         return composite, alpha, np.zeros((height, width, 3), np.uint8)
 
@@ -100,32 +93,29 @@ class GpuCompositor:
             self.lanes.synchronize()
             self._memory.close()
 
-    def _shape(self) -> tuple[int, ...]:
-        width, height = self.size
-        return (height, width, 3) if self.layout == "bgr" else (height * 3 // 2, width)
-
     def _outputs(self, lane: Lane, foreground: bool) -> tuple[Buffer, Buffer, Buffer | None]:
         width, height = self.size
-        front = lane.device("foreground", (height, width, 3)) if foreground else None
-        out = lane.device("composite", self._shape())
-        return out, lane.device("alpha", (height, width)), front
+        picture = (height, width, 3)
+        front = lane.device("foreground", picture) if foreground else None
+        return lane.device("composite", picture), lane.device("alpha", (height, width)), front
 
     def _put(self, background: Picture, lane: Lane) -> None:
-        """The background to the GPU, where it is not the one that lies there."""
-        if background is self._background:
-            return
-        lane.upload("background", background, self._back.pointer)
-        if self.wrap:
+        """Uploads the background unless it is the same array as last time; so with its glow."""
+        if background is not self._background:
+            lane.upload("background", background, self._back.pointer)
+            self._background = background  # a reference, so that no new picture has its id
+            self._has_glow = False
+        if self.wrap and not self._has_glow:
             low = (self._low[1], self._low[0])
             small = cv2.resize(background, low, interpolation=cv2.INTER_AREA)
             lane.upload("glow", cv2.blur(small, (GLOW_BLUR, GLOW_BLUR)), self._glow.pointer)
-        self._background = background  # kept, so that no other picture can get its identity
+            self._has_glow = True
 
     def _arguments(
         self, matte: DeviceMatte, out: Buffer, alpha: Buffer, front: Buffer | None, fault: Buffer
-    ) -> Composite:
+    ) -> CompositeKernel:
         (width, height), (tall, wide), given = self.size, self._high, matte.buffers
-        return Composite(
+        return CompositeKernel(
             frame=matte.frame.pointer,
             back=self._back.pointer,
             glow=self._glow.pointer,
@@ -147,17 +137,4 @@ class GpuCompositor:
             w=self._low[1],
             h=self._low[0],
             refine=width > wide or height > tall,
-            format=FORMATS[self.layout],
         )
-
-
-def in_layout(picture: Picture, layout: Format) -> Array:
-    """A new array with a BGR picture in another layout."""
-    if layout == "bgr":
-        return picture.copy()
-    planes = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420), np.uint8)
-    if layout == "nv12":
-        height = picture.shape[0]
-        chroma = planes[height:].reshape(2, -1)
-        planes[height:] = np.ascontiguousarray(chroma.T).reshape(height // 2, -1)
-    return planes

@@ -27,35 +27,30 @@ Array: TypeAlias = "NDArray[Any]"
 class Cuda(Protocol):
     """One GPU and its compiled kernels. Raises EngineError."""
 
-    @property
-    def half(self) -> bool:
-        """Whether the kernels were compiled for 16-bit tensors."""
-        ...
-
     def active(self) -> AbstractContextManager[None]:
         """Makes the GPU current in this thread; everything below is called inside."""
         ...
 
     def allocate(self, size: int) -> Pointer:
-        """Bytes on the GPU, of any content."""
+        """Uninitialised GPU memory, `size` in bytes."""
         ...
 
     def free(self, pointer: Pointer) -> None: ...
     def pinned(self, shape: Shape, dtype: DTypeLike) -> Array:
-        """Host memory that the GPU reads and writes by itself, C-contiguous."""
+        """Page-locked host memory, which the GPU can read and write; C-contiguous."""
         ...
 
     def stream(self) -> Stream: ...
     def upload(self, pointer: Pointer, array: Array, stream: Stream) -> None:
-        """`array` must be pinned and stay as it is until the stream has come there."""
+        """`array` must be pinned and must not change until the stream has done the copy."""
         ...
 
     def download(self, array: Array, pointer: Pointer, stream: Stream) -> None:
-        """`array` must be pinned, and is valid once the stream has come there."""
+        """`array` must be pinned, and is valid once the stream has done the copy."""
         ...
 
     def clear(self, pointer: Pointer, size: int, stream: Stream) -> None:
-        """Zero bytes; `size` is a multiple of 4."""
+        """Sets `size` bytes to zero; a multiple of 4."""
         ...
 
     def launch(
@@ -86,7 +81,7 @@ class DeviceEngine(Protocol):
     """A network that reads and writes GPU memory. Raises EngineError.
 
     Every input and output is bound to a pointer once; `enqueue` queues one run.
-    Tensors are float32, or all float16 where Cuda.half says so.
+    All tensors are float32.
     """
 
     @property
@@ -124,10 +119,6 @@ class Memory:
         buffer = Buffer(self.cuda.allocate(prod(shape) * kind.itemsize), tuple(shape), kind)
         self._buffers.append(buffer)
         return buffer
-
-    def tensor(self, shape: Shape) -> Buffer:
-        """In the type that the networks take."""
-        return self.array(shape, np.float16 if self.cuda.half else np.float32)
 
     def close(self) -> None:
         while self._buffers:

@@ -2,12 +2,12 @@
 //
 //   turn ▸ prepare ▸ glance ▸ hint ▸ [MPN ▸ QUN ▸ MRN] ▸ check ▸ gate ▸ steady ▸ model ▸ composite
 //
-// Each kernel says which function of the package it is the twin of; the results
-// agree within one level of 255. No thread waits for another inside a kernel, so
-// that the same text also compiles for a processor, where the tests run it.
+// Each kernel names the function of the package whose arithmetic it repeats; the results
+// agree within one level of 255. No thread waits for another inside a kernel, so that
+// the same source also compiles for a CPU, where the tests run it.
 //
 // (w, h) is the low size and (4w, 4h) the high one. Pictures are BGR, tensors
-// planar RGB in [0, 1]. Threads are one to a low pixel where nothing else is said.
+// planar RGB in [0, 1]. One thread computes one low pixel unless stated otherwise.
 
 typedef unsigned char u8;
 
@@ -15,44 +15,17 @@ typedef unsigned char u8;
 #define KERNEL(name, Arguments) extern "C" __global__ void name(const Arguments a)
 #endif
 
-// What the networks take and give: float, or with HALF_TENSORS its 16 bits.
-#ifndef HALF_TENSORS
-typedef float Tensor;
-__device__ inline float number(Tensor t) { return t; }
-__device__ inline Tensor tensor(float f) { return f; }
-#else
-typedef unsigned short Tensor;
-#ifdef __CUDACC__
-__device__ inline float number(Tensor t) {
-    float f;
-    asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(t));
-    return f;
-}
-__device__ inline Tensor tensor(float f) {
-    Tensor t;
-    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(t) : "f"(f));
-    return t;
-}
-#else
-__device__ inline float number(Tensor t) { return half_to_float(t); }
-__device__ inline Tensor tensor(float f) { return float_to_half(f); }
-#endif
-#endif
-
-const int REFINED = 4;  // high size = 4 * low size
-const int GLANCE_WIDTH = 32, GLANCE_HEIGHT = 18;
-const unsigned CUT_LEVEL = 45;  // of 255, mean difference between two glances
-const float REST_WEIGHT = 0.3f, CHANGE_NONE = 0.03f, CHANGE_FULL = 0.15f;
-const float UNSURE = 0.15f;
-const float SLACK = 0.01f;  // rounding over the edge of a range
-const float MODEL_EPSILON = 1e-3f;
-const int SOLID = 255;
+// The constants in capitals are macros: kernels.py passes in those of the modules for the
+// CPU. What the code below is built on is checked here.
+static_assert(REFINED == 4, "steady() sums sixteen pixels as four blocks of 2x2");
+static_assert(GATE_GRID == REFINED, "gate() takes the gate's grid for the low size");
+static_assert(SHARE_BLUR == MODEL_BLUR, "model() takes one mean for slope and share");
 
 // What one frame leaves for the next, all zero at the start.
 struct State {
     unsigned difference;  // of this frame's glance and the last one's, summed levels
-    unsigned fault;       // this frame's matte is none
-    unsigned last_fault;  // the last frame's was none
+    unsigned fault;       // this frame has no valid matte
+    unsigned last_fault;  // the last frame had none
 };
 
 __device__ inline int clamped(int i, int n) { return i < 0 ? 0 : i < n ? i : n - 1; }
@@ -61,10 +34,10 @@ __device__ inline float within(float v, float least, float most) {
     return fminf(fmaxf(v, least), most);
 }
 
-// Whether this frame may lean on the last one's matte: not after a cut or a fault.
+// Whether this frame may use the last one's matte: not after a cut or a fault.
 __device__ inline bool remembers(const State *state, int has_last) {
-    const unsigned most = CUT_LEVEL * GLANCE_WIDTH * GLANCE_HEIGHT * 3;
-    return has_last && !state->last_fault && state->difference <= most;
+    const float most = CUT_LEVEL * (GLANCE_WIDTH * GLANCE_HEIGHT * 3);
+    return has_last && !state->last_fault && (float)state->difference <= most;
 }
 
 // ---- Bilinear sampling -------------------------------------------------------------------
@@ -130,15 +103,13 @@ KERNEL(turn, Turn) {
 
 struct Prepare {
     const u8 *frame;  // (height, width, 3)
-    Tensor *low;      // (3, h, w)
-    Tensor *high;     // (3, 4h, 4w)
+    float *low;       // (3, h, w)
+    float *high;      // (3, 4h, 4w)
     u8 *guide;        // (4h, 4w, 3), what high was made from
     double scale_x, scale_y;  // pixels of the halved frame to a high pixel
     int width, height, w, h;
-    int halved_x, halved_y;  // so often, before the bilinear step
+    int halved_x, halved_y;  // how often, before the bilinear step
 };
-
-const int MOST_HALVED = 3;
 
 // A pixel (B, G, R) of the frame that was halved `times` times, each time by area and
 // to the nearest level, in no more than halved_x and halved_y directions.
@@ -161,7 +132,7 @@ template <int times> struct Halved {
             }
         }
         const float area = (x1 - x0) * (y1 - y0);
-        const bool even = step_x == 2 && step_y == 2;  // OpenCV rounds a half up there alone
+        const bool even = step_x == 2 && step_y == 2;  // only here OpenCV rounds a half up
         for (int c = 0; c < 3; c++) {
             const float mean = sums[c] / area;
             levels[c] = (int)(even ? mean + 0.5f : rintf(mean));
@@ -176,8 +147,8 @@ template <> struct Halved<0> {
     }
 };
 
-struct alignas(4 * sizeof(Tensor)) Quad {
-    Tensor of[REFINED];
+struct alignas(4 * sizeof(float)) Quad {
+    float of[REFINED];
 };
 struct alignas(4) Pixels {
     u8 of[3 * REFINED];
@@ -199,7 +170,7 @@ __device__ inline void prepare_row(const Prepare &a, int x, int row, int *sums) 
         for (int c = 0; c < 3; c++) {
             const int level = fixed_bilinear(t, y, nn[c], nf[c], fn[c], ff[c]);
             levels.of[3 * i + c] = (u8)level;
-            planes[2 - c].of[i] = tensor((float)level * (1 / 255.0f));
+            planes[2 - c].of[i] = (float)level * (1 / 255.0f);
             sums[c] += level;
         }
     }
@@ -216,7 +187,7 @@ template <int times> __device__ inline void prepare_low(const Prepare &a, int x,
     const size_t plane = (size_t)a.w * a.h, at = (size_t)y * a.w + x;
     for (int c = 0; c < 3; c++) {
         const float level = rintf((float)sums[c] * (1 / 16.0f));
-        a.low[(2 - c) * plane + at] = tensor(level * (1 / 255.0f));
+        a.low[(2 - c) * plane + at] = level * (1 / 255.0f);
     }
 }
 
@@ -233,13 +204,13 @@ KERNEL(prepare, Prepare) {
 }
 
 struct Glance {
-    const Tensor *low;  // (3, h, w)
-    u8 *glance;         // (3, 18, 32): the last frame's goes in, this frame's comes out
+    const float *low;  // (3, h, w)
+    u8 *glance;        // (3, 18, 32): the last frame's goes in, this frame's comes out
     State *state;
     int w, h;
 };
 
-// temporal.Steadier.hint: how much the picture changed; one thread to a glance's pixel.
+// temporal.glanced: how much the picture changed; one thread to a glance's pixel.
 KERNEL(glance, Glance) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= GLANCE_WIDTH || y >= GLANCE_HEIGHT) return;
@@ -249,7 +220,7 @@ KERNEL(glance, Glance) {
     for (int c = 0; c < 3; c++) {
         float sum = 0;
         for (int i = y0; i < y1; i++)
-            for (int j = x0; j < x1; j++) sum += number(a.low[((size_t)c * a.h + i) * a.w + j]);
+            for (int j = x0; j < x1; j++) sum += a.low[((size_t)c * a.h + i) * a.w + j];
         const int level = (int)rintf(sum * (255.0f / (float)((x1 - x0) * (y1 - y0))));
         u8 *last = a.glance + (c * GLANCE_HEIGHT + y) * GLANCE_WIDTH + x;
         difference += level > *last ? level - *last : *last - level;
@@ -260,12 +231,12 @@ KERNEL(glance, Glance) {
 
 struct Hint {
     const float *low_alpha;  // (h, w), the last matte
-    Tensor *hint;            // (h, w)
+    float *hint;             // (h, w)
     const State *state;
     int w, h, has_last;
 };
 
-// temporal.firm: the last matte, surer and a pixel wider; zero where there is none.
+// temporal.as_hint: the last matte, surer and a pixel wider; zero where there is none.
 KERNEL(hint, Hint) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= a.w || y >= a.h) return;
@@ -276,41 +247,41 @@ KERNEL(hint, Hint) {
                 most = fmaxf(most, a.low_alpha[clamped(y + i, a.h) * a.w + clamped(x + j, a.w)]);
         most = within((most - UNSURE) / (1 - 2 * UNSURE), 0, 1);
     }
-    a.hint[y * a.w + x] = tensor(most);
+    a.hint[y * a.w + x] = most;
 }
 
 // ---- After the networks ------------------------------------------------------------------
 
 struct Check {
-    const Tensor *coarse, *unified;  // (h, w)
-    const Tensor *residual;          // (3, h, w)
-    const Tensor *alpha;             // (4h, 4w)
+    const float *coarse, *unified;  // (h, w)
+    const float *residual;          // (3, h, w)
+    const float *alpha;             // (4h, 4w)
     State *state;
     int w, h;
 };
 
-// Not for what is no number: it compares with nothing.
+// False for a NaN, too, which compares as false with everything.
 __device__ inline bool sound(float v, float least) { return v >= least - SLACK && v <= 1 + SLACK; }
 
-// guard.check: marks the frame where its matte cannot be one.
+// check.check: marks a frame whose matte is not valid.
 KERNEL(check, Check) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= a.w || y >= a.h) return;
     const size_t plane = (size_t)a.w * a.h, at = (size_t)y * a.w + x;
-    bool good = sound(number(a.coarse[at]), 0) && sound(number(a.unified[at]), 0);
-    for (int c = 0; c < 3; c++) good = good && sound(number(a.residual[c * plane + at]), -1);
+    bool good = sound(a.coarse[at], 0) && sound(a.unified[at], 0);
+    for (int c = 0; c < 3; c++) good = good && sound(a.residual[c * plane + at], -1);
     for (int i = 0; i < REFINED; i++)
         for (int j = 0; j < REFINED; j++) {
             const size_t row = (size_t)REFINED * y + i, column = (size_t)REFINED * x + j;
-            good = good && sound(number(a.alpha[row * REFINED * a.w + column]), 0);
+            good = good && sound(a.alpha[row * REFINED * a.w + column], 0);
         }
     if (!good) atomicOr(&a.state->fault, 1u);
 }
 
 struct Gate {
-    const Tensor *alpha;  // (4h, 4w)
-    const float *last;    // (4h, 4w)
-    float *weight;        // (h, w): how much the new matte counts
+    const float *alpha;  // (4h, 4w)
+    const float *last;   // (4h, 4w)
+    float *weight;       // (h, w): how much the new matte counts
     const State *state;
     int w, h, has_last;
 };
@@ -319,24 +290,25 @@ struct Gate {
 KERNEL(gate, Gate) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= a.w || y >= a.h || !remembers(a.state, a.has_last)) return;
+    const int reach = GATE_BLUR / 2;
     float sum = 0;
-    for (int i = -1; i <= 1; i++)
-        for (int j = -1; j <= 1; j++) {
+    for (int i = -reach; i <= reach; i++)
+        for (int j = -reach; j <= reach; j++) {
             const int low_y = mirrored(y + i, a.h), low_x = mirrored(x + j, a.w);
             float block = 0;
             for (int k = 0; k < REFINED * REFINED; k++) {
                 const size_t row = (size_t)REFINED * low_y + k / REFINED;
                 const size_t at = row * REFINED * a.w + REFINED * low_x + k % REFINED;
-                block += fabsf(number(a.alpha[at]) - a.last[at]);
+                block += fabsf(a.alpha[at] - a.last[at]);
             }
             sum += block * (1 / 16.0f);
         }
-    const float change = (sum / 9 - CHANGE_NONE) / (CHANGE_FULL - CHANGE_NONE);
+    const float change = (sum / (GATE_BLUR * GATE_BLUR) - CHANGE_NONE) / (CHANGE_FULL - CHANGE_NONE);
     a.weight[y * a.w + x] = REST_WEIGHT + (1 - REST_WEIGHT) * within(change, 0, 1);
 }
 
 struct Steady {
-    const Tensor *alpha;  // (4h, 4w)
+    const float *alpha;   // (4h, 4w)
     const float *weight;  // (h, w)
     const u8 *guide;      // (4h, 4w, 3)
     float *last;          // (4h, 4w): the last matte goes in, this one comes out
@@ -347,13 +319,13 @@ struct Steady {
     int w, h, has_last;
 };
 
-// (15 bits, OpenCV's) of a BGR pixel
+// Grey level of a BGR pixel, in OpenCV's 15 bit arithmetic.
 __device__ inline int grey(const u8 *p) {
     return (p[0] * 3735 + p[1] * 19235 + p[2] * 9798 + (1 << 14)) >> 15;
 }
 
 __device__ inline float steady_alpha(const Steady &a, int x, int y, size_t at, bool leans) {
-    const float alpha = number(a.alpha[at]);
+    const float alpha = a.alpha[at];
     if (!leans) return alpha;
     const Near n = near((x + 0.5f) / REFINED, (y + 0.5f) / REFINED, a.w, a.h);
     const float *m = a.weight;
@@ -378,7 +350,7 @@ KERNEL(steady, Steady) {
             alphas[block] += alpha;
             greys[block] += grey(a.guide + 3 * at);
         }
-    float sums[4] = {0, 0, 0, 0};
+    float sums[MOMENTS] = {};
     for (int k = 0; k < 4; k++) {
         const float g = (float)((greys[k] + 2) >> 2) * (1 / 255.0f), m = alphas[k] * 0.25f;
         sums[0] += g;
@@ -388,54 +360,53 @@ KERNEL(steady, Steady) {
     }
     const size_t at = (size_t)y * a.w + x;
     a.low_alpha[at] = sums[1] * 0.25f;
-    for (int k = 0; k < 4; k++) a.moments[4 * at + k] = sums[k] * 0.25f;
+    for (int k = 0; k < MOMENTS; k++) a.moments[MOMENTS * at + k] = sums[k] * 0.25f;
 }
 
 struct Model {
-    const float *moments;    // (h, w, 4)
-    const Tensor *low;       // (3, h, w)
-    const Tensor *residual;  // (3, h, w) in [-1, 1]
+    const float *moments;   // (h, w, 4)
+    const float *low;       // (3, h, w)
+    const float *residual;  // (3, h, w) in [-1, 1]
     float *maps;  // (h, w, 8): person B, G, R in levels; slope; room's share; room B, G, R
     int w, h;
 };
 
-const int MAPS = 8;
 const int SLOPE = 3, SHARE = 4, ROOM = 5;
-const int COLOUR_REACH = 2;  // low pixels to each side
-const float COLOUR_EPSILON = 1e-4f;
+const int COLOUR_REACH = COLOUR_BLUR / 2;  // low pixels to each side
 
-// composite.near_mean, of one channel of person and room.
+// compositor.near_mean, of one channel of person and room.
 __device__ inline void near_means(const Model &a, int x, int y, int c, float *map) {
     const size_t plane = (size_t)a.w * a.h, first = (2 - c) * plane;
     float person = 0, room = 0, person_weight = 0, room_weight = 0, here[2] = {0, 0};
     for (int i = -COLOUR_REACH; i <= COLOUR_REACH; i++)
         for (int j = -COLOUR_REACH; j <= COLOUR_REACH; j++) {
             const int at = mirrored(y + i, a.h) * a.w + mirrored(x + j, a.w);
-            const float alpha = within(a.moments[4 * at + 1], 0, 1);
-            const float level = number(a.low[first + at]) * SOLID;
-            const float own = within(level + number(a.residual[first + at]) * SOLID, 0, SOLID);
+            const float alpha = within(a.moments[MOMENTS * at + 1], 0, 1);
+            const float level = a.low[first + at] * SOLID;
+            const float own = within(level + a.residual[first + at] * SOLID, 0, SOLID);
             person += alpha * alpha * own;
             person_weight += alpha * alpha;
             room += (1 - alpha) * (1 - alpha) * level;
             room_weight += (1 - alpha) * (1 - alpha);
             if (!i && !j) here[0] = own, here[1] = level;
         }
-    const float least = COLOUR_EPSILON * (2 * COLOUR_REACH + 1) * (2 * COLOUR_REACH + 1);
+    const float least = COLOUR_EPSILON * (COLOUR_BLUR * COLOUR_BLUR);
     map[c] = (person + least * here[0]) / (person_weight + least);
     map[ROOM + c] = (room + least * here[1]) / (room_weight + least);
 }
 
-// composite.EdgeModel: the guided filter's slope, and the colours of person and room.
+// compositor.EdgeModel: the guided filter's slope, and the colours of person and room.
 KERNEL(model, Model) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= a.w || y >= a.h) return;
-    float means[4] = {0, 0, 0, 0};
-    for (int i = -1; i <= 1; i++)
-        for (int j = -1; j <= 1; j++) {
+    const int reach = MODEL_BLUR / 2;
+    float means[MOMENTS] = {};
+    for (int i = -reach; i <= reach; i++)
+        for (int j = -reach; j <= reach; j++) {
             const int at = mirrored(y + i, a.h) * a.w + mirrored(x + j, a.w);
-            for (int k = 0; k < 4; k++) means[k] += a.moments[4 * at + k];
+            for (int k = 0; k < MOMENTS; k++) means[k] += a.moments[MOMENTS * at + k];
         }
-    for (int k = 0; k < 4; k++) means[k] /= 9;
+    for (int k = 0; k < MOMENTS; k++) means[k] /= MODEL_BLUR * MODEL_BLUR;
     const float covariance = means[2] - means[0] * means[1];
     const float variance = means[3] - means[0] * means[0];
     float *map = a.maps + MAPS * ((size_t)y * a.w + x);
@@ -454,7 +425,7 @@ struct Composite {
     const u8 *guide;   // (4h, 4w, 3)
     const float *maps; // (h, w, 8)
     const State *state;
-    u8 *out;    // BGR (height, width, 3), or I420 or NV12 (height * 3 / 2, width)
+    u8 *out;    // (height, width, 3)
     u8 *alpha;  // (height, width)
     u8 *front;  // (height, width, 3), or null
     unsigned *fault;  // the state's, kept where the next frame does not change it
@@ -463,10 +434,9 @@ struct Composite {
     float wrap;                  // light wrap: 0 off, 1 full
     int width, height, w, h;
     int refine;  // the output is larger than the matte
-    int format;  // 0 BGR, 1 I420, 2 NV12
 };
 
-// composite.Compositor._upsample: levels of alpha at an output pixel.
+// compositor.Compositor._upsample: levels of alpha at an output pixel.
 __device__ inline int upsampled(const Composite &a, int x, int y) {
     const int wide = REFINED * a.w, tall = REFINED * a.h;
     const Tap tx = tap(x, a.scale_x, wide, true), ty = tap(y, a.scale_y, tall, false);
@@ -482,7 +452,7 @@ __device__ inline float map_at(const Composite &a, const Near &n, int k) {
     return between(n, m[MAPS * n.nn], m[MAPS * n.nf], m[MAPS * n.fn], m[MAPS * n.ff]);
 }
 
-// composite.EdgeModel.refine: alpha + slope (grey here - grey at the matte's size).
+// compositor.EdgeModel.refine: alpha + slope (grey here - grey at the matte's size).
 __device__ inline int refined(const Composite &a, const u8 *p, int alpha, float x, float y,
                               const Near &low) {
     if (!a.refine) return alpha;
@@ -491,7 +461,7 @@ __device__ inline int refined(const Composite &a, const u8 *p, int alpha, float 
         n, (float)grey(a.guide + 3 * n.nn), (float)grey(a.guide + 3 * n.nf),
         (float)grey(a.guide + 3 * n.fn), (float)grey(a.guide + 3 * n.ff)
     );
-    const float here = 0.114f * p[0] + 0.587f * p[1] + 0.299f * p[2];
+    const float here = GREY_BLUE * p[0] + GREY_GREEN * p[1] + GREY_RED * p[2];
     return (int)within(rintf((float)alpha + map_at(a, low, SLOPE) * (here - there)), 0, SOLID);
 }
 
@@ -504,15 +474,18 @@ __device__ inline float wrapped(const Composite &a, const Near &low, int c, floa
     return colour + a.wrap * map_at(a, low, SHARE) * (light - colour);
 }
 
-// composite.fused: the foreground's channel where alpha is between 0 and 1.
+// compositor.fused: the foreground's channel where alpha is between 0 and 1.
 __device__ inline float fused(const Composite &a, const Near &low, int c, float here, float weight) {
     const float person = map_at(a, low, c), room = map_at(a, low, ROOM + c);
     const float rest = (room - person) * weight + here - room;
     return within(rest * weight + person, 0, SOLID);
 }
 
-// One output pixel: `mixed` (B, G, R) to the nearest level below, +0.5 included.
-__device__ inline void pixel(const Composite &a, int x, int y, float *mixed) {
+// compositor.Compositor; one thread to an output pixel.
+KERNEL(composite, Composite) {
+    const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
+    if (x >= a.width || y >= a.height) return;
+    if (x == 0 && y == 0) *a.fault = a.state->fault;
     const size_t at = (size_t)y * a.width + x;
     const u8 *p = a.frame + 3 * at, *b = a.back + 3 * at;
     int alpha = a.state->fault ? 0 : upsampled(a, x, y);
@@ -526,54 +499,7 @@ __device__ inline void pixel(const Composite &a, int x, int y, float *mixed) {
         if (alpha) colour = soft ? fused(a, low, c, p[c], weight) : p[c];
         if (a.front) a.front[3 * at + c] = (u8)(alpha ? colour + 0.5f : 0);
         if (alpha && a.wrap > 0) colour = wrapped(a, low, c, colour);
-        mixed[c] = floorf((colour - b[c]) * weight + b[c] + 0.5f);
+        a.out[3 * at + c] = (u8)floorf((colour - b[c]) * weight + b[c] + 0.5f);
     }
     a.alpha[at] = (u8)alpha;
-}
-
-// BT.601, video range, from (B, G, R).
-__device__ inline u8 luma(const float *p) {
-    return (u8)rintf(16 + (25.064f * p[0] + 129.057f * p[1] + 65.738f * p[2]) / 256);
-}
-__device__ inline u8 chroma_blue(const float *p) {
-    return (u8)rintf(128 + (112.439f * p[0] - 74.494f * p[1] - 37.945f * p[2]) / 256);
-}
-__device__ inline u8 chroma_red(const float *p) {
-    return (u8)rintf(128 + (112.439f * p[2] - 94.154f * p[1] - 18.285f * p[0]) / 256);
-}
-
-__device__ inline void write_chroma(const Composite &a, int x, int y, const float *mean) {
-    const size_t plane = (size_t)a.width * a.height;
-    u8 *chroma = a.out + plane;
-    if (a.format == 1) {
-        const size_t at = (size_t)y * (a.width / 2) + x;
-        chroma[at] = chroma_blue(mean);
-        chroma[plane / 4 + at] = chroma_red(mean);
-    } else {
-        const size_t at = (size_t)y * a.width + 2 * x;
-        chroma[at] = chroma_blue(mean);
-        chroma[at + 1] = chroma_red(mean);
-    }
-}
-
-// composite.Compositor; one thread to 2x2 output pixels, which share their chroma.
-KERNEL(composite, Composite) {
-    const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
-    if (2 * x >= a.width || 2 * y >= a.height) return;
-    if (x == 0 && y == 0) *a.fault = a.state->fault;
-    float mean[3] = {0, 0, 0};
-#pragma unroll 1
-    for (int k = 0; k < 4; k++) {
-        const int column = 2 * x + k % 2, row = 2 * y + k / 2;
-        if (column >= a.width || row >= a.height) continue;
-        float mixed[3];
-        pixel(a, column, row, mixed);
-        const size_t at = (size_t)row * a.width + column;
-        for (int c = 0; c < 3; c++) {
-            mean[c] += mixed[c] * 0.25f;
-            if (!a.format) a.out[3 * at + c] = (u8)mixed[c];
-        }
-        if (a.format) a.out[at] = luma(mixed);
-    }
-    if (a.format) write_chroma(a, x, y, mean);
 }

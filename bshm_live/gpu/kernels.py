@@ -1,27 +1,62 @@
-"""The kernels' arguments, field for field as in kernels.cu, and how one is launched."""
+"""What kernels.cu is given: constants when it is compiled, arguments when a kernel is launched."""
 
 from __future__ import annotations
 
 from ctypes import Structure, c_double, c_float, c_int, c_void_p
 from typing import Any, ClassVar
 
+from ..compositing import compositor, light_wrap
+from ..matting import check, temporal
+from ..runtimes.manifest import REFINED
 from ..types import Size
 from .cuda import Cuda, Stream
 
 BLOCK = (32, 8)  # threads: a warp reads along a row
 STATE_WORDS = 3  # difference, fault, last fault
 FAULT_WORD = 1
-GLANCE = (3, 18, 32)
+GLANCE = (3, *temporal.CUT_SIZE[::-1])
 MAPS = 8  # person B, G, R in levels; slope; the room's share; room B, G, R
 MOMENTS = 4
 MOST_HALVED = 3  # times, before the bilinear step
-FORMATS = {"bgr": 0, "i420": 1, "nv12": 2}
+
+# The arithmetic that the kernels repeat is defined by the modules for the CPU. Their
+# constants become macros, so that no number is written twice.
+CONSTANTS: dict[str, int | float] = {
+    "REFINED": REFINED,
+    "MOST_HALVED": MOST_HALVED,
+    "MAPS": MAPS,
+    "MOMENTS": MOMENTS,
+    "GLANCE_WIDTH": temporal.CUT_SIZE[0],
+    "GLANCE_HEIGHT": temporal.CUT_SIZE[1],
+    "CUT_LEVEL": temporal.CUT_LEVEL,
+    "REST_WEIGHT": temporal.REST_WEIGHT,
+    "CHANGE_NONE": temporal.CHANGE_NONE,
+    "CHANGE_FULL": temporal.CHANGE_FULL,
+    "GATE_GRID": temporal.GATE_GRID,
+    "GATE_BLUR": temporal.GATE_BLUR,
+    "UNSURE": float(temporal.UNSURE),
+    "SLACK": check.SLACK,
+    "SOLID": compositor.SOLID,
+    "MODEL_BLUR": compositor.MODEL_BLUR,
+    "MODEL_EPSILON": compositor.MODEL_EPSILON,
+    "COLOUR_BLUR": compositor.COLOUR_BLUR,
+    "COLOUR_EPSILON": compositor.COLOUR_EPSILON,
+    "SHARE_BLUR": light_wrap.SHARE_BLUR,
+    **{
+        f"GREY_{colour}": float(weight)
+        for colour, weight in zip(("BLUE", "GREEN", "RED"), compositor.GREY_WEIGHTS, strict=True)
+    },
+}
+# For a compiler's command line; a float needs its suffix, or the kernels compute in double
+DEFINITIONS = tuple(
+    f"-D{name}={value!r}{'f' * isinstance(value, float)}" for name, value in CONSTANTS.items()
+)
 
 P, I, F, D = c_void_p, c_int, c_float, c_double  # noqa: E741
 
 
 class Arguments(Structure):
-    """One kernel's; the kernel has the class's name in lower case."""
+    """One kernel's, field for field as in kernels.cu."""
 
     _fields_: ClassVar[Any]
 
@@ -30,11 +65,11 @@ def fields(*rows: tuple[Any, str]) -> list[tuple[str, Any]]:
     return [(name, kind) for kind, names in rows for name in names.split()]
 
 
-class Turn(Arguments):
+class TurnKernel(Arguments):
     _fields_ = fields((P, "state"))
 
 
-class Prepare(Arguments):
+class PrepareKernel(Arguments):
     _fields_ = fields(
         (P, "frame low high guide"),
         (D, "scale_x scale_y"),
@@ -42,51 +77,56 @@ class Prepare(Arguments):
     )
 
 
-class Glance(Arguments):
+class GlanceKernel(Arguments):
     _fields_ = fields((P, "low glance state"), (I, "w h"))
 
 
-class Hint(Arguments):
+class HintKernel(Arguments):
     _fields_ = fields((P, "low_alpha hint state"), (I, "w h has_last"))
 
 
-class Check(Arguments):
+class CheckKernel(Arguments):
     _fields_ = fields((P, "coarse unified residual alpha state"), (I, "w h"))
 
 
-class Gate(Arguments):
+class GateKernel(Arguments):
     _fields_ = fields((P, "alpha last weight state"), (I, "w h has_last"))
 
 
-class Steady(Arguments):
+class SteadyKernel(Arguments):
     _fields_ = fields(
         (P, "alpha weight guide last levels low_alpha moments state"), (I, "w h has_last")
     )
 
 
-class Model(Arguments):
+class ModelKernel(Arguments):
     _fields_ = fields((P, "moments low residual maps"), (I, "w h"))
 
 
-class Composite(Arguments):
+class CompositeKernel(Arguments):
     _fields_ = fields(
         (P, "frame back glow levels guide maps state out alpha front fault"),
         (D, "scale_x scale_y"),
         (F, "matte_x matte_y wrap"),
-        (I, "width height w h refine format"),
+        (I, "width height w h refine"),
     )
 
 
 KERNELS: tuple[type[Arguments], ...] = (
-    *(Turn, Prepare, Glance, Hint, Check),
-    *(Gate, Steady, Model, Composite),
+    *(TurnKernel, PrepareKernel, GlanceKernel, HintKernel, CheckKernel),
+    *(GateKernel, SteadyKernel, ModelKernel, CompositeKernel),
 )
+
+
+def name_of(kind: type[Arguments]) -> str:
+    """The kernel's name in kernels.cu."""
+    return kind.__name__.removesuffix("Kernel").lower()
 
 
 def launch(cuda: Cuda, arguments: Arguments, threads: Size, stream: Stream) -> None:
     """Queues a kernel on (width, height) threads."""
     grid = (-(-threads[0] // BLOCK[0]), -(-threads[1] // BLOCK[1]))
-    cuda.launch(type(arguments).__name__.lower(), grid, BLOCK, bytes(arguments), stream)
+    cuda.launch(name_of(type(arguments)), grid, BLOCK, bytes(arguments), stream)
 
 
 def ratio(source: int, target: int) -> float:

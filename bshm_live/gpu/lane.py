@@ -13,7 +13,7 @@ from .cuda import Array, Buffer, Cuda, Event, Memory, Pointer
 
 
 class Lane:
-    """One frame's stream and the memory that is its alone, here and on the GPU.
+    """One frame's stream and its own memory, on the host and on the GPU.
 
     Upload and download of one lane overlap with the other lane's kernels.
     """
@@ -21,8 +21,8 @@ class Lane:
     def __init__(self, cuda: Cuda) -> None:
         self.cuda = cuda
         self.stream = cuda.stream()
-        self.done = cuda.event()  # the shared buffers are free for the next frame
-        self.fault = cuda.pinned((1,), np.uint32)  # of the frame whose composite has come back
+        self.done = cuda.event()  # the next frame may use the shared buffers
+        self.fault = cuda.pinned((1,), np.uint32)  # of the last downloaded composite
         self.timed = False
         self._memory = Memory(cuda)
         self._host: dict[str, Array] = {}
@@ -30,14 +30,14 @@ class Lane:
         self._marks: list[tuple[str, Event]] = []
 
     def host(self, name: str, shape: Shape, dtype: DTypeLike = np.uint8) -> Array:
-        """The lane's pinned array of that name; a new one where the shape is new."""
+        """The lane's pinned array of that name; a new one if the shape has changed."""
         array = self._host.get(name)
         if array is None or array.shape != shape or array.dtype != dtype:
             array = self._host[name] = self.cuda.pinned(shape, dtype)
         return array
 
     def device(self, name: str, shape: Shape, dtype: DTypeLike = np.uint8) -> Buffer:
-        """The lane's GPU array of that name; a new one where the shape is new."""
+        """The lane's GPU array of that name; a new one if the shape has changed."""
         buffer = self._device.get(name)
         if buffer is None or buffer.shape != tuple(shape):
             buffer = self._device[name] = self._memory.array(shape, dtype)
@@ -54,7 +54,7 @@ class Lane:
         self.cuda.upload(pointer, staged, self.stream)
 
     def load(self, picture: Picture) -> Buffer:
-        """Takes the next frame in, once this lane's last one has left."""
+        """Queues the next frame's upload, once this lane's last frame is done."""
         self.cuda.synchronize(self.stream)
         self._marks.clear()
         self.mark("start")
@@ -64,7 +64,7 @@ class Lane:
         return frame
 
     def mark(self, stage: str) -> None:
-        """The end of a stage on the GPU's own clock, where that was asked for."""
+        """Records the end of a stage on the GPU's own clock, if the lane is `timed`."""
         if self.timed:
             event = self.cuda.event()
             self.cuda.record(event, self.stream)
@@ -78,7 +78,7 @@ class Lane:
         return spans
 
     def close(self) -> None:
-        """Gives all memory back, pinned too; the GPU is current."""
+        """Frees all memory, pinned memory too. The GPU must be current."""
         self.cuda.synchronize(self.stream)
         self._marks.clear()
         self._host.clear()
@@ -87,7 +87,7 @@ class Lane:
 
 
 class Lanes:
-    """The lanes in turn, and the order of what they share."""
+    """Takes the lanes in turn, and keeps the use of shared buffers in order."""
 
     def __init__(self, cuda: Cuda, count: int = 2) -> None:
         self.cuda = cuda
@@ -98,7 +98,7 @@ class Lanes:
 
     @property
     def last(self) -> Lane:
-        """That of the newest frame; there must have been one."""
+        """The lane of the newest frame; there must have been one."""
         assert self._last is not None
         return self._last
 
@@ -108,7 +108,7 @@ class Lanes:
         return lane
 
     def enter(self, lane: Lane) -> None:
-        """From here on `lane` uses what all share: after the frame before it, not beside it."""
+        """From here on `lane` may use the shared buffers: it waits for the frame before it."""
         if self._last is not None:
             self.cuda.wait(lane.stream, self._last.done)
         self._last = lane

@@ -19,13 +19,13 @@ from ..errors import EngineError
 from ..runtimes import cache as engine_cache
 from ..runtimes.cache import Key
 from ..runtimes.nvidia import cuda_homes
+from .kernels import DEFINITIONS
 
 SOURCE = Path(__file__).with_name("kernels.cu")
-# No contraction: a GPU rounds like the processor on which the tests run the kernels.
+# No fused multiply-add: a GPU then rounds like the CPU on which the tests run the kernels.
 OPTIONS = ("-std=c++17", "--fmad=false")
-HALF_OPTION = "-DHALF_TENSORS"
 INSTALL = "pip install nvidia-cuda-nvrtc"
-UNNUMBERED = 13  # from this CUDA on the wheel's name has no number
+UNNUMBERED = 13  # since this CUDA version the wheel's name has no number
 WINDOWS = sys.platform == "win32"
 FILES = ("nvrtc64_*.dll",) if WINDOWS else ("libnvrtc.so.*",)
 NOT_ALONE = re.compile(r"builtins|\.alt\.")
@@ -59,7 +59,7 @@ class Nvrtc:
         self._call("nvrtcGetSupportedArchs", numbers)
         return sorted(numbers)
 
-    def compile(self, source: str, capability: tuple[int, int], *options: str) -> Binary:
+    def compile(self, source: str, capability: tuple[int, int]) -> Binary:
         """For a GPU's compute capability; one newer than the compiler gets PTX."""
         wanted = 10 * capability[0] + capability[1]
         there = [number for number in self.architectures() if number <= wanted]
@@ -67,7 +67,7 @@ class Nvrtc:
             raise EngineError(f"NVRTC compiles nothing for compute capability {wanted / 10}")
         exact = there[-1] == wanted
         target = f"{'sm' if exact else 'compute'}_{there[-1]}"
-        words = [f"--gpu-architecture={target}", *OPTIONS, *options]
+        words = [f"--gpu-architecture={target}", *OPTIONS, *DEFINITIONS]
         program = ctypes.c_void_p()
         text, name = source.encode(), SOURCE.name.encode()
         self._call("nvrtcCreateProgram", ctypes.byref(program), text, name, 0, None, None)
@@ -105,7 +105,7 @@ def find_nvrtc(most: int | None = None) -> Nvrtc:
                     found[path] = int(number[1])
     fitting = [path for path, major in found.items() if most is None or major <= most]
     for path in sorted(fitting, key=lambda path: -found[path]):
-        with suppress(OSError):  # for another system, or without what it needs
+        with suppress(OSError):  # built for another system, or one of its libraries is missing
             return Nvrtc(path)
     if most is None:
         raise EngineError(f"NVRTC, the kernels' compiler, is not here: {INSTALL}")
@@ -128,20 +128,19 @@ def folders() -> Iterator[Path]:
         yield Path("/usr/lib64")
 
 
-def compiled(capability: tuple[int, int], *, half: bool = False, most: int | None = None) -> bytes:
+def compiled(capability: tuple[int, int], *, most: int | None = None) -> bytes:
     """The kernels for a GPU, from the user's cache where they were compiled before.
 
     Raises EngineError.
     """
     nvrtc, source = find_nvrtc(most), SOURCE.read_text("utf-8")
-    options = (HALF_OPTION,) if half else ()
-    digest = hashlib.sha256("\0".join((source, *OPTIONS)).encode()).hexdigest()
+    digest = hashlib.sha256("\0".join((source, *OPTIONS, *DEFINITIONS)).encode()).hexdigest()
     version = "nvrtc_{}.{}".format(*nvrtc.version)
-    key = Key(digest, version, "sm{}{}".format(*capability), "kernels", "f16" if half else "f32")
+    key = Key(digest, version, "sm{}{}".format(*capability), "kernels", "f32")
     stored = engine_cache.load(key, "kernels")
     if stored is not None:
         return stored
-    code = nvrtc.compile(source, capability, *options).code
-    with suppress(OSError):  # a full or read-only disk costs a second at the next start
+    code = nvrtc.compile(source, capability).code
+    with suppress(OSError):  # without a cache the next start compiles again: a second
         engine_cache.store(key, code, "kernels")
     return code

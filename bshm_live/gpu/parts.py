@@ -8,10 +8,10 @@ from typing import cast
 
 from ..runtimes.choice import get_runtime, load_engines
 from ..types import Size
-from .compositor import Format, GpuCompositor
+from .compositor import GpuCompositor
 from .cuda import Cuda, DeviceEngine
 from .lane import Lanes
-from .matter import GpuBshm
+from .matting import GpuBshm
 from .steadier import GpuSteadier
 
 IN_FLIGHT = 2  # frames on the GPU at once, at most
@@ -29,7 +29,7 @@ class GpuParts:
     compositor: GpuCompositor
 
     def close(self) -> None:
-        """Gives everything back, each even where another fails. Raises EngineError."""
+        """Frees everything, each part even if another fails. Raises EngineError."""
         with ExitStack() as parts:
             for part in (self.lanes, self.matting, self.steadier, self.compositor):
                 parts.callback(part.close)  # the last one first
@@ -42,11 +42,10 @@ def gpu_parts(
     *,
     smooth: bool = True,
     wrap: float = 0.0,
-    layout: Format = "bgr",
 ) -> GpuParts:
     """MPN, QUN and MRN on a GPU, and what goes around them, for frames of one size.
 
-    Owns the engines, also where it fails. Raises EngineError.
+    Owns the engines, also if it fails. Raises EngineError.
     """
     with ExitStack() as made:
         for engine in engines:
@@ -56,7 +55,7 @@ def gpu_parts(
         matting = GpuBshm(lanes, *engines)
         made.callback(matting.close)
         steadier = GpuSteadier(matting, smooth=smooth)
-        compositor = GpuCompositor(matting, size, wrap=wrap, layout=layout)
+        compositor = GpuCompositor(matting, size, wrap=wrap)
         made.pop_all()
     return GpuParts(lanes, matting, steadier, compositor)
 
@@ -67,8 +66,8 @@ def open_gpu(preset: str, size: Size, *, smooth: bool = True, wrap: float = 0.0)
     Raises EngineError, also where the kernels' compiler is missing.
     """
     runtime = get_runtime("tensorrt")
-    from .pycuda import PyCuda  # there only where the runtime is
+    from .pycuda import PyCuda  # imports pycuda, which the runtime needs too
 
-    cuda = PyCuda()  # first: it is sooner said what it lacks
+    cuda = PyCuda()  # before the engines: what is missing is told sooner
     engines = load_engines(preset, runtime)
     return gpu_parts(cuda, cast("Engines", tuple(engines)), size, smooth=smooth, wrap=wrap)

@@ -14,26 +14,24 @@ from numpy.typing import DTypeLike
 from ..runtimes.tensorrt import active, gpu
 from ..types import Shape
 from .cuda import Array, Event, Pointer, Stream
-from .kernels import KERNELS
+from .kernels import KERNELS, name_of
 from .nvrtc import compiled
 
 
 class PyCuda:
-    """A Cuda. Errors of the driver's become EngineError where `active` ends."""
+    """A Cuda. Errors of the driver become EngineError at the end of `active`."""
 
-    def __init__(self, *, half: bool = False) -> None:
-        self.half = half
+    def __init__(self) -> None:
         card = gpu()
-        code = compiled(card.capability, half=half, most=card.cuda[0])
+        code = compiled(card.capability, most=card.cuda[0])
         self._memory: dict[Pointer, Any] = {}
         self._streams: dict[Stream, Any] = {}
         with active():
-            self._module = driver.module_from_buffer(code)  # a function lives as long as it
+            self._module = driver.module_from_buffer(code)  # keeps the functions alive
             self._functions = {}
             for kind in KERNELS:
-                name = kind.__name__.lower()
-                # Prepared: pycuda's later versions keep a plain call's arguments in a cache, which
-                # takes no structures
+                name = name_of(kind)
+                # Prepared: a plain call packs each argument by its type and takes no structure
                 self._functions[name] = self._module.get_function(name).prepare(
                     [f"{sizeof(kind)}s"]
                 )

@@ -6,9 +6,9 @@ import numpy as np
 
 from ..types import Matte, Picture
 from .cuda import Buffer, Memory
-from .kernels import GLANCE, MOMENTS, Gate, Glance, Hint, Steady, launch
+from .kernels import GLANCE, MOMENTS, GateKernel, GlanceKernel, HintKernel, SteadyKernel, launch
 from .lane import Lane
-from .matter import DeviceMatte, GpuBshm
+from .matting import DeviceMatte, GpuBshm
 
 
 class GpuSteadier:
@@ -35,50 +35,48 @@ class GpuSteadier:
             self._moments = array((*low, MOMENTS), np.float32)
 
     def hint(self, picture: Picture) -> GpuSteadier:
-        """What will write MPN's hint, once `picture` is on the GPU."""
+        """This object: it writes MPN's hint once `picture` is on the GPU."""
         return self
 
     def write(self, low: Buffer, hint: Buffer, state: Buffer, lane: Lane) -> None:
-        """Queues the hint's kernels; zeros at the start, after a cut and after a fault."""
-        glance = Glance(low.pointer, self._glance.pointer, state.pointer, *self._low)
+        """Queues the kernels that write the hint: zeros at the start, after a cut or a fault."""
+        glance = GlanceKernel(low.pointer, self._glance.pointer, state.pointer, *self._low)
         launch(self.cuda, glance, (GLANCE[2], GLANCE[1]), lane.stream)
         pointers = (self._low_alpha.pointer, hint.pointer, state.pointer)
-        launch(self.cuda, Hint(*pointers, *self._low, self._has_last), self._low, lane.stream)
+        launch(self.cuda, HintKernel(*pointers, *self._low, self._has_last), self._low, lane.stream)
 
     def steady(self, matte: Matte) -> DeviceMatte:
-        """The matte with its flicker taken out; still on the GPU, and this object's memory."""
+        """The matte without its flicker, still on the GPU, in this object's memory."""
         if not isinstance(matte, DeviceMatte):
             raise TypeError("a GpuSteadier takes the mattes of its GpuBshm")
         with self.cuda.active():
             return self.begin(matte)
 
     def begin(self, matte: DeviceMatte) -> DeviceMatte:
-        """Queues the kernels; the GPU is current."""
+        """Queues the kernels. The GPU must be current."""
         lane, given = matte.lane, matte.buffers
         leans = self._has_last and self.smooth
         alpha, state = given["alpha"].pointer, given["state"].pointer
         weight, last = self._weight.pointer, self._last.pointer
-        launch(self.cuda, Gate(alpha, last, weight, state, *self._low, leans), *self._on(lane))
+        gate = GateKernel(alpha, last, weight, state, *self._low, leans)
+        launch(self.cuda, gate, self._low, lane.stream)
         kept = (self._levels, self._low_alpha, self._moments)
-        arguments = Steady(
+        steady = SteadyKernel(
             *(alpha, weight, given["guide"].pointer, last),
             *(buffer.pointer for buffer in kept),
             *(state, *self._low, leans),
         )
-        launch(self.cuda, arguments, *self._on(lane))
+        launch(self.cuda, steady, self._low, lane.stream)
         lane.mark("temporal")
         self.cuda.record(lane.done, lane.stream)
         self._has_last = True
-        steady = {
+        results = {
             "alpha": self._last,
             "levels": self._levels,
             "low_alpha": self._low_alpha,
             "moments": self._moments,
         }
-        return DeviceMatte(lane, matte.frame, {**given, **steady})
-
-    def _on(self, lane: Lane) -> tuple[tuple[int, int], int]:
-        return self._low, lane.stream
+        return DeviceMatte(lane, matte.frame, {**given, **results})
 
     def reset(self) -> None:
         """Forget: the next frame has nothing to do with the last."""

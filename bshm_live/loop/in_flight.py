@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from ..errors import EngineError
-from ..gpu.matter import DeviceMatte
+from ..gpu.matting import DeviceMatte
 from ..gpu.parts import IN_FLIGHT, GpuParts
 from ..matting.check import FAULT_TEXT
 from ..types import Frame, Shot, Size

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EngineError
-from ..types import Alpha, Matte, Matting, Parts, Picture, Shape
+from ..types import Alpha, HostMatte, Matte, Matting, Parts, Picture, Shape
 from .parts import CpuParts, cpu_parts
 
 TRIALS = 3  # frames on which both must agree
@@ -133,7 +133,7 @@ def agree_around(gpu: Parts, cpu: CpuParts, pictures: Sequence[Picture]) -> None
         cpu.steadier.hint(picture)  # so that it sees a cut where the GPU sees one
         raw = gpu.matting.matte(picture, gpu.steadier.hint(picture))
         right = cpu.steadier.steady(
-            Matte(raw.alpha, raw.residual, raw.unified, raw.coarse, raw.guide)
+            HostMatte(raw.alpha, raw.residual, raw.unified, raw.coarse, raw.guide)
         )
         steadied = gpu.steadier.steady(raw)
         near("steadied alpha", steadied.alpha, right.alpha, AGREE_STEADIED)

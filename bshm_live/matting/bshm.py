@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import TracebackType
 
-from ..types import Alpha, Engine, Matte, Picture, Tensor
+from ..types import Engine, Hint, HostMatte, Picture, Tensor
 from .check import check
 from .preprocess import Preprocessor, colour_image, hint_tensor
 
@@ -48,8 +48,8 @@ class Bshm:
         self._prepare = Preprocessor(self.low, self.high)
 
     def matte(
-        self, picture: Picture, hint: Alpha | None = None, clock: Clock = lambda stage: None
-    ) -> Matte:
+        self, picture: Picture, hint: Hint | None = None, clock: Clock = lambda stage: None
+    ) -> HostMatte:
         """Matte of one BGR picture; `hint` is the last matte, a box or a scribble.
 
         `clock` is told the name of each stage when it is done.
@@ -62,7 +62,7 @@ class Bshm:
         unified = unify(self.qun, low, coarse).copy()
         clock("qun")
         alpha, residual = refine(self.mrn, high, unified)
-        matte = Matte(
+        matte = HostMatte(
             alpha[0, 0].copy(), colour_image(residual), unified[0, 0], coarse[0, 0], large
         )
         clock("mrn")

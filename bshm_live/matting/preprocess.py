@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ..types import Alpha, Picture, Shape, Tensor
+from ..types import Hint, Picture, Shape, Tensor
 
 LEVELS = 255.0
 
@@ -68,11 +68,16 @@ def planes(picture: Picture, out: Tensor) -> None:
         np.multiply(channel, np.float32(1 / LEVELS), out=plane, casting="unsafe")
 
 
-def hint_tensor(alpha: Alpha | None, low: Shape) -> Tensor:
-    """A mask (H, W) in [0, 1] as MPN's hint (1, 1, h, w); nothing: zeros."""
-    if alpha is None:
+def hint_tensor(hint: Hint | None, low: Shape) -> Tensor:
+    """A mask (H, W) in [0, 1] as MPN's hint (1, 1, h, w), zeros for None.
+
+    Raises TypeError for one that lies on a GPU.
+    """
+    if hint is None:
         return np.zeros((1, 1, *low), np.float32)
-    small = cv2.resize(alpha, (low[1], low[0]), interpolation=cv2.INTER_AREA)
+    if not isinstance(hint, np.ndarray):
+        raise TypeError("a hint that lies on a GPU is for the networks on that GPU")
+    small = cv2.resize(hint, (low[1], low[0]), interpolation=cv2.INTER_AREA)
     return np.ascontiguousarray(small[None, None])
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import cv2
 import numpy as np
 
-from ..types import Alpha, Matte, Picture
+from ..types import Alpha, HostMatte, Matte, Picture
 from .preprocess import resized
 
 # Where the matte itself moves, the new one counts alone; where it only
@@ -41,7 +39,7 @@ class Steadier:
         ):
             self._last = None
         self._glance = glance
-        return None if self._last is None else firm(low_alpha(self._last))
+        return None if self._last is None else as_hint(low_alpha(self._last))
 
     def steady(self, matte: Matte) -> Matte:
         """The matte with its flicker taken out, without lag where it moves."""
@@ -49,7 +47,8 @@ class Steadier:
             last, size = self._last.alpha, matte.alpha.shape[::-1]
             if last.shape != matte.alpha.shape:  # other networks took over between two frames
                 last = cv2.resize(last, size, interpolation=cv2.INTER_LINEAR)
-            matte = replace(matte, alpha=gated(matte.alpha, last))
+            alpha = gated(matte.alpha, last)
+            matte = HostMatte(alpha, matte.residual, matte.unified, matte.coarse, matte.guide)
         self._last = matte
         return matte
 
@@ -65,7 +64,7 @@ def glanced(picture: Picture) -> Picture:
     return resized(cv2.resize(picture, some, interpolation=cv2.INTER_NEAREST), CUT_SIZE)
 
 
-def firm(alpha: Alpha) -> Alpha:
+def as_hint(alpha: Alpha) -> Alpha:
     """A matte as a hint: surer and a pixel wider, so that its faults do not feed themselves.
 
     A doubt beside the person must not grow from frame to frame, nor may a strand

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..types import Alpha, Matte, Picture, Shape, Size
+from ..types import Alpha, HostMatte, Matte, Picture, Shape, Size
 from .bshm import Bshm, refine
 from .check import check
 from .preprocess import colour_image, planes, resized
@@ -74,7 +74,9 @@ def refine_tiles(networks: Bshm, picture: Picture, first: Matte) -> Matte:
     kept = np.s_[: layout.size[1], : layout.size[0]]
     coarser = cv2.resize(trust, (across, down), interpolation=cv2.INTER_AREA)
     mixed = blend(cv2.resize(first.residual, (across, down)), residual, coarser[..., None])
-    return Matte(blend(alpha, fine, trust)[kept], mixed, first.unified, first.coarse, guide[kept])
+    return HostMatte(
+        blend(alpha, fine, trust)[kept], mixed, first.unified, first.coarse, guide[kept]
+    )
 
 
 def run_tiles(
@@ -110,7 +112,7 @@ def refine_tile(networks: Bshm, picture: Picture, mask: Alpha, image: NDArray[np
     planes(picture, image)
     mask = np.clip(cv2.resize(mask, (w, h), interpolation=cv2.INTER_AREA), 0, 1)
     fine, residual = refine(networks.mrn, image, mask[None, None])
-    tile = Matte(fine[0, 0], colour_image(residual), mask, mask, picture)
+    tile = HostMatte(fine[0, 0], colour_image(residual), mask, mask, picture)
     check(tile)
     return tile
 

@@ -19,8 +19,8 @@ from ..types import Engine
 from .manifest import NETWORKS, Manifest, check_file, load_manifest
 from .nvidia import EXTRA, Gpu, find_gpu, tensorrt_lacks
 
-# Best first; `auto` takes the first that is there.
-MODULES = {"tensorrt": "tensorrt", "openvino": "openvino", "onnxruntime": "onnxruntime"}
+# Best first; `auto` takes the first that is there. Each is named after its module.
+NAMES = ("tensorrt", "openvino", "onnxruntime")
 INSTALL = {
     "tensorrt": EXTRA,
     "openvino": "pip install 'bshm-live[openvino]'",
@@ -44,23 +44,23 @@ class Runtime:
 
 
 def lacking(name: str) -> str | None:
-    """What a runtime lacks on this machine, with the line to type; None: it is there."""
+    """What a runtime lacks on this machine, with the line to type; None if it can run."""
     if name == "tensorrt":
         return "; ".join(str(lack) for lack in tensorrt_lacks()) or None
-    return None if find_spec(MODULES[name]) else f"not installed; {INSTALL[name]}"
+    return None if find_spec(name) else f"not installed; {INSTALL[name]}"
 
 
 def require(name: str) -> None:
     """Raises EngineError where the runtime of that name lacks something; `auto` never does."""
     if name == "auto":
         return
-    if name not in MODULES:
-        raise EngineError(f"--runtime {name}: unknown; choose from auto, {', '.join(MODULES)}")
+    if name not in NAMES:
+        raise EngineError(f"--runtime {name}: unknown; choose from auto, {', '.join(NAMES)}")
     if lack := lacking(name):
         raise EngineError(f"--runtime {name}: {lack}")
 
 
-def available(names: tuple[str, ...] = tuple(MODULES)) -> list[str]:
+def available(names: tuple[str, ...] = NAMES) -> list[str]:
     return [name for name in names if lacking(name) is None]
 
 
@@ -79,11 +79,11 @@ def get_runtime(name: str = "auto") -> Runtime:
 
 
 def tensorrt_f32() -> Runtime:
-    """TensorRT with the networks as they are: what is wrong there is not precision's fault."""
-    half = get_runtime("tensorrt")
+    """TensorRT in float32: an error that remains there is not due to float16."""
+    runtime = get_runtime("tensorrt")
     load = partial(import_module(f"{__package__}.tensorrt").load, precision="f32")
-    description = half.description.removesuffix("f16") + "f32"
-    return replace(half, description=description, load=load, bound=BOUNDS["f32"])
+    description = runtime.description.removesuffix("f16") + "f32"
+    return replace(runtime, description=description, load=load, bound=BOUNDS["f32"])
 
 
 def state(name: str) -> tuple[bool, str]:
@@ -126,7 +126,7 @@ def load_bshm(
 def load_engines(
     preset: str, runtime: Runtime, threads: int = 0, manifest: Manifest | None = None
 ) -> list[Engine]:
-    """MPN, QUN and MRN of a preset; none stays open where one fails. Raises EngineError."""
+    """MPN, QUN and MRN of a preset. Raises EngineError, and then leaves none open."""
     networks = (manifest or load_manifest()).preset(preset)
     engines = []
     with ExitStack() as opened:

@@ -26,7 +26,7 @@ INVALID = (
     onnx.defs.SchemaError,
 )
 HEAVY = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
-HALVED = HEAVY | {
+IN_FLOAT16 = HEAVY | {
     *("Add", "Sub", "Mul", "Max", "Min", "Neg", "Abs"),
     *("Relu", "LeakyRelu", "PRelu", "Clip", "HardSwish"),
     *("Concat", "Split", "Slice", "Pad", "Gather", "Identity"),
@@ -35,24 +35,26 @@ HALVED = HEAVY | {
 }
 
 
-def to_half(network: bytes, name: str = "the network") -> bytes:
+def to_float16(network: bytes, name: str = "the network") -> bytes:
     """A serialised network to its float16 twin, same names and shapes. Raises EngineError."""
     try:
         model = onnx.load_from_string(network)
         fold(model.graph)
         model = onnx.shape_inference.infer_shapes(model, strict_mode=True)
-        Halver(model).convert()
+        Converter(model).convert()
         onnx.checker.check_model(model, full_check=True)
     except DecodeError as error:
         raise EngineError(f"{name} is not a network: the file is damaged, reinstall") from error
     except INVALID as error:
         reason = " ".join(str(error).split())[:200]
-        raise EngineError(f"{name} is not a network that can be halved ({reason})") from error
+        raise EngineError(
+            f"{name} is not a network that can be computed in float16 ({reason})"
+        ) from error
     return model.SerializeToString()
 
 
 def fold(graph: GraphProto) -> None:
-    """Constant nodes, and casts of weights, become weights: exact, and seen as such below."""
+    """Turns constant nodes and casts of weights into weights, which is exact."""
     weights = {weight.name: weight for weight in graph.initializer}
     kept = []
     for node in graph.node:
@@ -77,7 +79,7 @@ def fold(graph: GraphProto) -> None:
     graph.initializer.extend(weights.values())
 
 
-class Halver:
+class Converter:
     """Rewrites one graph: a tensor's own name is its float32, name_f16 its float16."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -87,29 +89,29 @@ class Halver:
         declared = (*graph.input, *graph.value_info, *graph.output)
         self.kinds = {value.name: value.type.tensor_type.elem_type for value in declared}
         self.kinds |= {weight.name: weight.data_type for weight in graph.initializer}
-        self.full = {*self.weights, *(value.name for value in graph.input)}
-        self.half: set[str] = set()
+        self.float32 = {*self.weights, *(value.name for value in graph.input)}
+        self.float16: set[str] = set()
         self.nodes: list[NodeProto] = []
 
     def convert(self) -> None:
         tail = last_sums(self.graph)
         for number, node in enumerate(self.graph.node):
-            places = () if number in tail else self._halved_inputs(node)
+            places = () if number in tail else self._float16_inputs(node)
             if places:
                 for at in places:
-                    node.input[at] = self._as_half(node.input[at])
-                self.half.update(node.output)
+                    node.input[at] = self._as_float16(node.input[at])
+                self.float16.update(node.output)
                 node.output[:] = [name + SUFFIX for name in node.output]
             else:
-                self._all_full(node.input)
-                self.full.update(node.output)
+                self._all_float32(node.input)
+                self.float32.update(node.output)
             self.nodes.append(node)
-        self._all_full(output.name for output in self.graph.output)
+        self._all_float32(output.name for output in self.graph.output)
         self._finish()
 
-    def _halved_inputs(self, node: NodeProto) -> tuple[int, ...]:
+    def _float16_inputs(self, node: NodeProto) -> tuple[int, ...]:
         """Which inputs of a node become float16; none where it computes in float32."""
-        if node.op_type not in HALVED or node.domain:
+        if node.op_type not in IN_FLOAT16 or node.domain:
             return ()
         schema = onnx.defs.get_schema(node.op_type, self.version, "")
         kind = schema.inputs[0].type_str  # others, such as sizes and scales, have their own
@@ -128,21 +130,21 @@ class Halver:
             return ()
         return places
 
-    def _as_half(self, name: str) -> str:
-        half = name + SUFFIX
-        if name not in self.half:
-            self.half.add(name)
+    def _as_float16(self, name: str) -> str:
+        short = name + SUFFIX
+        if name not in self.float16:
+            self.float16.add(name)
             if name in self.weights:
                 values = self.weights[name].astype(np.float16)
-                self.graph.initializer.append(numpy_helper.from_array(values, half))
+                self.graph.initializer.append(numpy_helper.from_array(values, short))
             else:
-                self.nodes.append(helper.make_node("Cast", [name], [half], to=TensorProto.FLOAT16))
-        return half
+                self.nodes.append(helper.make_node("Cast", [name], [short], to=TensorProto.FLOAT16))
+        return short
 
-    def _all_full(self, names: Iterable[str]) -> None:
+    def _all_float32(self, names: Iterable[str]) -> None:
         for name in names:
-            if name and name not in self.full:
-                self.full.add(name)
+            if name and name not in self.float32:
+                self.float32.add(name)
                 cast = helper.make_node("Cast", [name + SUFFIX], [name], to=TensorProto.FLOAT)
                 self.nodes.append(cast)
 
@@ -156,7 +158,7 @@ class Halver:
 
 
 def last_sums(graph: GraphProto) -> set[int]:
-    """Numbers of the nodes that no convolution follows: nothing evens out what they round."""
+    """Numbers of the nodes after the last convolutions: nothing averages out their rounding."""
     before_heavy: set[str] = set()
     tail = set()
     for number, node in reversed(list(enumerate(graph.node))):

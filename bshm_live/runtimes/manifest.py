@@ -72,11 +72,6 @@ class Manifest:
             raise EngineError(f"preset {name}: no such networks in {self.folder}; try {there}")
         return found
 
-    def low_size(self, preset: str) -> tuple[int, int]:
-        """(h, w) of MPN and QUN; MRN's is four times that. Raises EngineError."""
-        height, width = self.preset(preset)["mpn"].inputs["image"][2:]
-        return height, width
-
 
 def engines_folder() -> Path:
     """The folder of the networks: BSHM_ENGINES, the package's own, or the checkout's."""

@@ -24,7 +24,7 @@ VENDOR = "0x10de"
 PCI = Path("/sys/bus/pci/devices")
 NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
 MAJOR, MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
-THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE: what other threads do meanwhile does not disturb
+THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE: other threads may use CUDA meanwhile
 EXTRA = "pip install 'bshm-live[tensorrt]'"
 DRIVER_FIX = (
     "install NVIDIA's driver (nvidia.com/drivers), then restart"
@@ -167,7 +167,7 @@ class Graph:
         self._call("cuStreamBeginCapture_v2", handle, THREAD_LOCAL)
         try:
             enqueue()
-        finally:  # a stream that goes on recording could be used for nothing else
+        finally:  # a stream that still records could not be used again
             ended = self._driver.cuStreamEndCapture(handle, ctypes.byref(graph))
         self._check("cuStreamEndCapture", ended)
         try:

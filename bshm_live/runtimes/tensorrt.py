@@ -37,7 +37,7 @@ def gpu() -> Gpu:
 def _primary() -> Any:
     cuda.init()
     context = cuda.Device(0).retain_primary_context()
-    # Left to itself, pycuda lets go of it in a way that CUDA refuses, and complains at the exit.
+    # pycuda's own cleanup at exit would call cuCtxDetach, which CUDA refuses, and print an error.
     atexit.register(context.detach)
     return context
 
@@ -122,7 +122,7 @@ class TensorRtEngine:
         return int(self._device[name])
 
     def bind(self, name: str, pointer: int) -> None:
-        """Lets an input or output lie elsewhere on the GPU; `run` no longer serves then."""
+        """Places an input or output elsewhere on the GPU; `run` no longer works after it."""
         if not self._context.set_tensor_address(name, pointer):
             raise EngineError(f"TensorRT takes no address for {name}: {self._log.first()}")
         self._drop_graph()
@@ -132,7 +132,7 @@ class TensorRtEngine:
         if RTX:  # it records by itself
             self._execute(stream)
         elif self._graph is None:
-            self._execute(stream)  # the first run may allocate, which a recording must not see
+            self._execute(stream)  # the first run may allocate, which cannot be recorded
             self._graph = Graph(stream, lambda: self._execute(stream))
         else:
             self._graph.launch(stream)
@@ -148,7 +148,7 @@ class TensorRtEngine:
                 self._drop_graph()
                 for memory in self._device.values():
                     memory.free()
-            finally:  # what is freed later finds no GPU current, or a log at work: see Parsed
+            finally:  # freed later, the GPU may not be current, or the log in use: see Parsed
                 self._device.clear()
                 self._host.clear()
                 self._stream = self._context = self._compiled = None
@@ -163,7 +163,7 @@ class TensorRtEngine:
             ) from error
 
     def _deserialise(self, path: Path, precision: str) -> Key:
-        """The engine, built anew where the stored one does not load."""
+        """Loads the engine, or builds it again if the stored one does not load."""
         key, blob, stored = engine_of(path, gpu(), precision)
         self._engine = self._runtime.deserialize_cuda_engine(blob)
         if self._engine is None and stored:
@@ -177,7 +177,7 @@ class TensorRtEngine:
         return key
 
     def _make_context(self, key: Key) -> Any:
-        """With a CUDA graph and the kernels compiled last time, where the flavour has them."""
+        """TensorRT for RTX also gets a CUDA graph and the kernels compiled last time."""
         if not RTX:
             return self._some(self._engine.create_execution_context())
         self._config = self._some(self._engine.create_runtime_config())
@@ -204,7 +204,7 @@ class TensorRtEngine:
         return inputs, outputs
 
     def _warm_up(self, key: Key) -> None:
-        """The first run compiles; the second start shall find that done."""
+        """The first run compiles kernels: cached for the next start."""
         self.run({name: np.zeros(shape, np.float32) for name, shape in self.inputs.items()})
         if RTX and not self._compiled_before:
             keep(key, bytes(self._compiled.serialize()), CACHED)

@@ -28,7 +28,7 @@ except ImportError:  # not installed, or without its libraries
     except ImportError as error:
         raise EngineError(f"TensorRT does not load ({error}): {EXTRA}") from error
 
-__all__ = ["trt"]  # the runtime shall take the same flavour
+__all__ = ["trt"]  # the runtime must use the same flavour
 FLAVOUR: str = trt.__name__
 RTX = FLAVOUR == "tensorrt_rtx"
 TITLE = f"TensorRT{' for RTX' if RTX else ''} {trt.__version__}"
@@ -56,7 +56,7 @@ class Log(trt.ILogger):  # type: ignore[misc]
 
 
 class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
-    """Hands on how far the builder is: the outermost phases only. Called from many threads."""
+    """Reports the builder's progress, the outermost phases only. Called from many threads."""
 
     def __init__(self, step: Step) -> None:
         trt.IProgressMonitor.__init__(self)
@@ -213,8 +213,8 @@ def build(
 ) -> bytes:
     """A serialised ONNX network to a serialised engine. Raises EngineError."""
     if precision == "f16":
-        from .float16 import to_half
+        from .float16 import to_float16
 
-        network = to_half(network, name)
+        network = to_float16(network, name)
     with Parsed(network, name) as parsed:
         return parsed.engine(capability, step)

@@ -10,7 +10,7 @@ from conftest import goldens
 
 from bshm_live.commands import engines as verify
 from bshm_live.errors import EngineError
-from bshm_live.runtimes.choice import BOUNDS, MODULES, Runtime, available, get_runtime
+from bshm_live.runtimes.choice import BOUNDS, NAMES, Runtime, available, get_runtime
 from bshm_live.runtimes.manifest import engines_folder
 
 
@@ -26,7 +26,7 @@ def test_verify_passes_within_the_bound(folder: Path, capsys: pytest.CaptureFixt
     text = capsys.readouterr().out
     assert "all within" in text
     assert text.count("bound") == len(available()) + 1
-    for name in MODULES:
+    for name in NAMES:
         assert (f"not verified: {name}: " in text) == (name not in available())
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bshm_live.compositing.background import Blur, VideoLoop, cover, open_background, plain
 from bshm_live.errors import SettingsError
 from bshm_live.settings import BackgroundSpec, parse_background
-from bshm_live.types import Frame, Matte
+from bshm_live.types import Frame, HostMatte, Matte
 
 
 def frame(image: np.ndarray, time: float = 0.0) -> Frame:
@@ -23,7 +23,9 @@ def matte(alpha: np.ndarray) -> Matte:
     h, w = alpha.shape
     low = np.zeros((h // 4, w // 4), np.float32)
     guide = np.zeros((h, w, 3), np.uint8)
-    return Matte(alpha.astype(np.float32), np.zeros((*low.shape, 3), np.float32), low, low, guide)
+    return HostMatte(
+        alpha.astype(np.float32), np.zeros((*low.shape, 3), np.float32), low, low, guide
+    )
 
 
 # --- cover ------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bshm_live.compositing.compositor import Compositor
-from bshm_live.types import Matte
+from bshm_live.types import HostMatte, Matte
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -42,7 +42,7 @@ def random_matte(rng: np.random.Generator, low: tuple[int, int], over: float = 0
     """A third room, a third person, a third soft; `over` reaches out of [0, 1] by so much."""
     h, w = low
     alpha = np.clip(rng.random((4 * h, 4 * w)) * 3 - 1, -over, 1 + over)
-    return Matte(
+    return HostMatte(
         alpha.astype(np.float32),
         rng.uniform(-0.6, 0.6, (h, w, 3)).astype(np.float32),
         np.zeros(low, np.float32),
@@ -76,7 +76,7 @@ def flat_matte(value: float, residual: float = 0.5) -> Matte:
     alpha = np.full((32, 64), value, np.float32)
     low = np.zeros((8, 16), np.float32)
     guide = np.zeros((32, 64, 3), np.uint8)
-    return Matte(alpha, np.full((8, 16, 3), residual, np.float32), low, low, guide)
+    return HostMatte(alpha, np.full((8, 16, 3), residual, np.float32), low, low, guide)
 
 
 @given(seeds)
@@ -207,7 +207,7 @@ def shrunk_matte(true: np.ndarray, picture: np.ndarray, times: int) -> Matte:
     alpha = means(true, times).astype(np.float32)
     guide = np.stack([np.rint(means(picture[..., c], times)) for c in range(3)], 2)
     low = np.zeros((alpha.shape[0] // 4, alpha.shape[1] // 4), np.float32)
-    return Matte(alpha, np.zeros((*low.shape, 3), np.float32), low, low, guide.astype(np.uint8))
+    return HostMatte(alpha, np.zeros((*low.shape, 3), np.float32), low, low, guide.astype(np.uint8))
 
 
 @pytest.mark.parametrize("times", [2, 4])

@@ -21,22 +21,23 @@ from bshm_live.gpu.kernels import (
     MAPS,
     MOMENTS,
     Arguments,
-    Check,
-    Composite,
-    Gate,
-    Glance,
-    Hint,
-    Model,
-    Prepare,
-    Steady,
-    Turn,
+    CheckKernel,
+    CompositeKernel,
+    GateKernel,
+    GlanceKernel,
+    HintKernel,
+    ModelKernel,
+    PrepareKernel,
+    SteadyKernel,
+    TurnKernel,
     launch,
+    name_of,
     ratio,
 )
-from bshm_live.gpu.matter import halvings
+from bshm_live.gpu.matting import halvings
 from bshm_live.matting.preprocess import Preprocessor
-from bshm_live.matting.temporal import firm, gated, low_alpha
-from bshm_live.types import Matte
+from bshm_live.matting.temporal import as_hint, gated, low_alpha
+from bshm_live.types import HostMatte, Matte
 
 LOW, HIGH = (32, 64), (128, 256)  # (h, w)
 W, H = 64, 32
@@ -49,10 +50,6 @@ class Desk:
     def __init__(self, cuda: Cuda) -> None:
         self.cuda, self.memory, self.stream = cuda, Memory(cuda), cuda.stream()
 
-    @property
-    def tensor(self) -> type:
-        return np.float16 if self.cuda.half else np.float32
-
     def put(self, array: np.ndarray) -> Buffer:
         buffer = self.new(array.shape, array.dtype)
         staged = self.cuda.pinned(array.shape, array.dtype)
@@ -62,7 +59,7 @@ class Desk:
         return buffer
 
     def put_tensor(self, array: np.ndarray) -> Buffer:
-        return self.put(array.astype(self.tensor))
+        return self.put(array.astype(np.float32))
 
     def new(self, shape: tuple[int, ...], kind: Any) -> Buffer:
         return self.memory.array(shape, kind)
@@ -81,31 +78,22 @@ class Desk:
         return self.put(np.array([difference, fault, last_fault], np.uint32))
 
 
-def desk_on(where: str, half: bool) -> Iterator[Desk]:
-    cuda: Cuda
-    if where == "host":
-        cuda = HostCuda(host_kernels(half), half=half)
-    else:
-        from bshm_live.gpu.pycuda import PyCuda
-
-        cuda = PyCuda(half=half)
-    with cuda.active():
-        desk = Desk(cuda)
-        yield desk
-        desk.memory.close()
-
-
 PLACES = ["host", pytest.param("device", marks=pytest.mark.gpu)]
 
 
 @pytest.fixture(params=PLACES)
 def desk(request: pytest.FixtureRequest) -> Iterator[Desk]:
-    yield from desk_on(request.param, False)
+    cuda: Cuda
+    if request.param == "host":
+        cuda = HostCuda(host_kernels())
+    else:
+        from bshm_live.gpu.pycuda import PyCuda
 
-
-@pytest.fixture(params=PLACES)
-def half_desk(request: pytest.FixtureRequest) -> Iterator[Desk]:
-    yield from desk_on(request.param, True)
+        cuda = PyCuda()
+    with cuda.active():
+        desk = Desk(cuda)
+        yield desk
+        desk.memory.close()
 
 
 def noise(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
@@ -120,7 +108,7 @@ def soft_alpha(rng: np.random.Generator, over: float = 0.0) -> np.ndarray:
 
 
 def test_arguments_lie_as_the_compiler_lays_them() -> None:
-    own = {kind.__name__.lower(): ctypes.sizeof(kind) for kind in KERNELS}
+    own = {name_of(kind): ctypes.sizeof(kind) for kind in KERNELS}
     assert HostCuda(host_kernels()).sizes() == own
 
 
@@ -131,10 +119,10 @@ def prepared(desk: Desk, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
     """low, high and guide as the kernel makes them."""
     height, width = picture.shape[:2]
     x, y = halvings(width, HIGH[1]), halvings(height, HIGH[0])
-    low, high = desk.new((1, 3, *LOW), desk.tensor), desk.new((1, 3, *HIGH), desk.tensor)
+    low, high = desk.new((1, 3, *LOW), np.float32), desk.new((1, 3, *HIGH), np.float32)
     guide = desk.new((*HIGH, 3), np.uint8)
     desk.run(
-        Prepare(
+        PrepareKernel(
             *(desk.put(picture).pointer, low.pointer, high.pointer, guide.pointer),
             *(ratio(width >> x, HIGH[1]), ratio(height >> y, HIGH[0])),
             *(width, height, W, H, x, y),
@@ -158,15 +146,6 @@ def test_prepare_is_preprocess(desk: Desk, size: tuple[int, int]) -> None:
         assert np.abs(tensor - right).max() <= (apart.max() + 1e-4) / 255
 
 
-def test_prepare_in_half_precision_is_the_same_rounded(half_desk: Desk) -> None:
-    picture = noise(np.random.default_rng(5), 170, 300)
-    low, high, _ = Preprocessor(LOW, HIGH)(picture)
-    mine_low, mine_high, _ = prepared(half_desk, picture)
-    assert mine_high.dtype == np.float16
-    assert np.array_equal(mine_high, high.astype(np.float16))
-    assert np.array_equal(mine_low, low.astype(np.float16))
-
-
 # ---- glance, hint --------------------------------------------------------------------------
 
 
@@ -176,9 +155,10 @@ def test_glance_sums_the_change_of_the_scene(desk: Desk) -> None:
     last = np.zeros(GLANCE)
     for _ in range(3):
         low = rng.random((1, 3, *LOW), np.float32)
-        desk.run(Turn(state.pointer), (1, 1))
+        desk.run(TurnKernel(state.pointer), (1, 1))
         desk.run(
-            Glance(desk.put_tensor(low).pointer, glance.pointer, state.pointer, W, H), (32, 18)
+            GlanceKernel(desk.put_tensor(low).pointer, glance.pointer, state.pointer, W, H),
+            (32, 18),
         )
         rows = [H * y // 18 for y in range(19)]
         columns = np.add.reduceat(low[0].astype(np.float64), rows[:-1], axis=1)
@@ -191,12 +171,14 @@ def test_glance_sums_the_change_of_the_scene(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("given", [dict(has_last=1), dict(has_last=0)], ids=str)
-def test_hint_is_the_last_matte_made_firm(desk: Desk, given: dict[str, int]) -> None:
+def test_hint_is_the_last_matte_as_a_hint(desk: Desk, given: dict[str, int]) -> None:
     alpha = soft_alpha(np.random.default_rng(3))
     low = cv2.resize(alpha, (W, H), interpolation=cv2.INTER_AREA)
-    hint = desk.new((1, 1, *LOW), desk.tensor)
-    desk.run(Hint(desk.put(low).pointer, hint.pointer, desk.state().pointer, W, H, *given.values()))
-    right = firm(low) if given["has_last"] else np.zeros_like(low)
+    hint = desk.new((1, 1, *LOW), np.float32)
+    desk.run(
+        HintKernel(desk.put(low).pointer, hint.pointer, desk.state().pointer, W, H, *given.values())
+    )
+    right = as_hint(low) if given["has_last"] else np.zeros_like(low)
     assert np.abs(desk.get(hint)[0, 0] - right).max() < 1e-6
 
 
@@ -204,16 +186,16 @@ def test_hint_is_the_last_matte_made_firm(desk: Desk, given: dict[str, int]) -> 
 def test_after_a_cut_or_a_fault_nothing_is_remembered(desk: Desk, why: str) -> None:
     low = desk.put(np.ones(LOW, np.float32))
     for value, kept in ((0, True), (CUT if why == "difference" else 0, True), (CUT + 1, False)):
-        hint, state = desk.new((1, 1, *LOW), desk.tensor), desk.state(**{why: value})
-        desk.run(Hint(low.pointer, hint.pointer, state.pointer, W, H, 1))
+        hint, state = desk.new((1, 1, *LOW), np.float32), desk.state(**{why: value})
+        desk.run(HintKernel(low.pointer, hint.pointer, state.pointer, W, H, 1))
         assert (desk.get(hint) == kept).all()
 
 
 def test_turn_keeps_the_last_fault_alone(desk: Desk) -> None:
     state = desk.state(5, 1, 0)
-    desk.run(Turn(state.pointer), (1, 1))
+    desk.run(TurnKernel(state.pointer), (1, 1))
     assert desk.get(state).tolist() == [0, 0, 1]
-    desk.run(Turn(state.pointer), (1, 1))
+    desk.run(TurnKernel(state.pointer), (1, 1))
     assert desk.get(state).tolist() == [0, 0, 0]
 
 
@@ -229,7 +211,7 @@ def checked(desk: Desk, **wrong: tuple[int, float]) -> int:
         arrays[name].flat[place] = value
     state = desk.state()
     pointers = [desk.put_tensor(array).pointer for array in arrays.values()]
-    desk.run(Check(*pointers, state.pointer, W, H))
+    desk.run(CheckKernel(*pointers, state.pointer, W, H))
     return int(desk.get(state)[FAULT_WORD])
 
 
@@ -254,12 +236,6 @@ def test_a_matte_out_of_range_is_seen(desk: Desk, name: str) -> None:
         assert checked(desk, **{name: (1234, value)}) == fault
 
 
-def test_half_precision_has_its_faults_too(half_desk: Desk) -> None:
-    assert not checked(half_desk)
-    assert checked(half_desk, alpha=(5, np.nan))
-    assert checked(half_desk, residual=(5, np.inf))
-
-
 # ---- gate, steady, model -------------------------------------------------------------------
 
 
@@ -275,16 +251,18 @@ class Steadied:
         levels, low = desk.new(HIGH, np.uint8), desk.new(LOW, np.float32)
         moments = desk.new((*LOW, MOMENTS), np.float32)
         leans = last is not None
-        desk.run(Gate(given.pointer, kept.pointer, weight.pointer, state.pointer, W, H, int(leans)))
+        desk.run(
+            GateKernel(given.pointer, kept.pointer, weight.pointer, state.pointer, W, H, int(leans))
+        )
         pointers = (given, weight, desk.put(guide), kept, levels, low, moments, state)
-        desk.run(Steady(*(buffer.pointer for buffer in pointers), W, H, int(leans)))
+        desk.run(SteadyKernel(*(buffer.pointer for buffer in pointers), W, H, int(leans)))
         self.alpha, self.levels, self.low = desk.get(kept), desk.get(levels), desk.get(low)
         self.moments = desk.get(moments)
 
 
 def matte_of(alpha: np.ndarray, guide: np.ndarray, residual: np.ndarray | None = None) -> Matte:
     zero = np.zeros(LOW, np.float32)
-    return Matte(
+    return HostMatte(
         alpha, np.zeros((*LOW, 3), np.float32) if residual is None else residual, zero, zero, guide
     )
 
@@ -312,7 +290,7 @@ def modelled(desk: Desk, moments: np.ndarray, matte: Matte) -> np.ndarray:
     low = cv2.resize(matte.guide, (W, H), interpolation=cv2.INTER_AREA) / np.float32(255)
     planar = [np.ascontiguousarray(x[..., ::-1].transpose(2, 0, 1)) for x in (low, matte.residual)]
     given = (desk.put(moments), *map(desk.put_tensor, planar), maps)
-    desk.run(Model(*(buffer.pointer for buffer in given), W, H))
+    desk.run(ModelKernel(*(buffer.pointer for buffer in given), W, H))
     return desk.get(maps)
 
 
@@ -360,13 +338,12 @@ class Scene:
         self.levels = Steadied(desk, alpha, None, guide)
 
     def composited(
-        self, *, wrap: float = 0.0, layout: int = 0, fault: int = 0, glow: np.ndarray | None = None
+        self, *, wrap: float = 0.0, fault: int = 0, glow: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Composite, alpha and foreground from the GPU."""
         desk, (width, height), matte = self.desk, self.size, self.matte
         maps = modelled(desk, self.levels.moments, matte)
-        shape = (height * 3 // 2, width) if layout else (height, width, 3)
-        out, alpha = desk.new(shape, np.uint8), desk.new((height, width), np.uint8)
+        out, alpha = desk.new((height, width, 3), np.uint8), desk.new((height, width), np.uint8)
         front = desk.new((height, width, 3), np.uint8)
         glow = np.zeros((*LOW, 3), np.uint8) if glow is None else glow
         given = (self.image, self.back, glow, self.levels.levels, matte.guide, maps)
@@ -374,12 +351,12 @@ class Scene:
         buffers = (*map(desk.put, given), desk.state(0, fault), out, alpha, front, word)
         x, y = HIGH[1] / width, HIGH[0] / height
         refine = width > HIGH[1] or height > HIGH[0]
-        arguments = Composite(
+        arguments = CompositeKernel(
             *(buffer.pointer for buffer in buffers),
             *(ratio(HIGH[1], width), ratio(HIGH[0], height), x, y, wrap),
-            *(width, height, W, H, int(refine), layout),
+            *(width, height, W, H, int(refine)),
         )
-        desk.run(arguments, ((width + 1) // 2, (height + 1) // 2))
+        desk.run(arguments, self.size)
         assert desk.get(word)[0] == fault
         return desk.get(out), desk.get(alpha), desk.get(front)
 
@@ -398,17 +375,6 @@ def test_composite_is_the_compositor(desk: Desk, size: tuple[int, int]) -> None:
     solid = right[1] == 255
     assert solid.any()
     assert ((right[1] > 0) & ~solid).any()
-
-
-def test_half_precision_composites_as_the_same_matte(half_desk: Desk) -> None:
-    """A colour in half precision is off by up to 255/2048 of a level."""
-    scene = Scene(half_desk, (320, 180), seed=2)
-    alpha = scene.matte.alpha.astype(np.float16).astype(np.float32)
-    matte = matte_of(alpha, scene.matte.guide, scene.matte.residual)
-    right = Compositor((320, 180))(scene.image, matte, scene.back, foreground=True)
-    for mine, theirs in zip(scene.composited(), right, strict=True):
-        assert theirs is not None
-        assert np.abs(mine.astype(int) - theirs).max() <= 1
 
 
 def test_a_fault_leaves_the_background_alone(desk: Desk) -> None:
@@ -437,22 +403,3 @@ def test_light_wrap_is_its_formula(desk: Desk) -> None:
     right = a * (front + shine) + (1 - a) * scene.back
     assert np.abs(out - right)[alpha > 0].max() <= 1.01
     assert np.abs(out.astype(int) - plain).max() > 20
-
-
-@pytest.mark.parametrize("layout", ["i420", "nv12"])
-def test_video_layouts_are_bt601(desk: Desk, layout: str) -> None:
-    size = (320, 180)
-    scene = Scene(desk, size, seed=4)
-    bgr = scene.composited()[0]
-    planes = scene.composited(layout={"i420": 1, "nv12": 2}[layout])[0]
-    luma, rest = planes[:180], planes[180:].reshape(-1)
-    right = cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420)[:180]
-    assert np.abs(luma.astype(int) - right).max() <= 1
-
-    b, g, r = bgr.astype(np.float64).reshape(90, 2, 160, 2, 3).mean((1, 3)).transpose(2, 0, 1)
-    blue = 128 + (112.439 * b - 74.494 * g - 37.945 * r) / 256
-    red = 128 + (112.439 * r - 94.154 * g - 18.285 * b) / 256
-    halves = (rest[: len(rest) // 2], rest[len(rest) // 2 :])
-    mine = halves if layout == "i420" else (rest[::2], rest[1::2])
-    for plane, formula in zip(mine, (blue, red), strict=True):
-        assert np.abs(plane.reshape(90, 160) - formula).max() <= 0.51

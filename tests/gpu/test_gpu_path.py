@@ -10,8 +10,9 @@ from conftest import ArraySource, FakeEngine, ListSink, fake_networks, loop_of, 
 from gpu_twin import HostCuda, host_engines, host_kernels
 
 from bshm_live.compositing.background import Background, Blur, Fixed, cover, plain
+from bshm_live.compositing.compositor import Compositor
 from bshm_live.errors import EngineError
-from bshm_live.gpu.compositor import GpuCompositor, in_layout
+from bshm_live.gpu.compositor import GpuCompositor
 from bshm_live.gpu.parts import GpuParts, gpu_parts
 from bshm_live.loop.in_flight import InFlight
 from bshm_live.loop.parts import Always
@@ -295,7 +296,7 @@ def test_shots_leave_in_order_one_frame_late(make: Callable[..., GpuParts]) -> N
     assert left == [0, 1, 2, 3]
 
 
-# ---- Steadying, memory, layouts ------------------------------------------------------------
+# ---- Steadying, memory ------------------------------------------------------------
 
 
 def test_the_steadier_forgets_when_told(make: Callable[..., GpuParts]) -> None:
@@ -368,27 +369,6 @@ def test_wrong_mattes_are_refused(make: Callable[..., GpuParts]) -> None:
         parts.compositor(picture[:64], parts.steadier.steady(raw), picture)
 
 
-@pytest.mark.parametrize("layout", ["i420", "nv12"])
-def test_video_layouts_leave_as_such(make: Callable[..., GpuParts], layout: str) -> None:
-    picture, background = scenes(1)[0], portrait(*SIZE).background
-    bgr, parts = make(), make(layout=layout)
-    planes, composite = (
-        of.compositor(
-            picture,
-            of.steadier.steady(of.matting.matte(picture, of.steadier.hint(picture))),
-            background,
-        )[0]
-        for of in (parts, bgr)
-    )
-    assert planes.shape == (192, 256)
-    right = in_layout(composite, layout)  # type: ignore[arg-type]
-    assert np.abs(planes[:128].astype(int) - right[:128]).max() <= 1
-    # OpenCV takes one pixel's chroma for four; the disc's and wall's differ by a few levels
-    assert np.median(np.abs(planes[128:].astype(int) - right[128:])) <= 2
-    alone = parts.compositor.background_alone(background)[0]
-    assert alone.shape == planes.shape
-
-
 def test_stage_times_come_from_the_gpu_s_clock(make: Callable[..., GpuParts]) -> None:
     parts, picture = make(), scenes(1)[0]
     for lane in parts.lanes.all:
@@ -408,6 +388,23 @@ def test_light_wrap_reaches_the_composite(make: Callable[..., GpuParts]) -> None
     assert brighter.min() >= -1
     assert brighter.max() > 10
     assert not brighter[on.alpha == 0].any()
+
+
+def test_light_wrap_may_be_turned_on_before_a_background_that_is_there(
+    make: Callable[..., GpuParts],
+) -> None:
+    parts, picture, background = make(), scenes(1)[0], portrait(*SIZE).foreground.copy()
+
+    def composite(wrap: float) -> np.ndarray:
+        parts.steadier.reset()
+        parts.compositor.wrap = wrap
+        matte = parts.matting.matte(picture, parts.steadier.hint(picture))
+        return parts.compositor(picture, parts.steadier.steady(matte), background)[0].copy()
+
+    assert not np.array_equal(composite(0.0), composite(1.0))
+    right = Compositor(SIZE, wrap=1.0)
+    matte = Bshm(*fake_networks()).matte(picture)
+    assert np.abs(composite(1.0).astype(int) - right(picture, matte, background)[0]).max() <= 1
 
 
 def test_a_background_stays_on_the_gpu(make: Callable[..., GpuParts], monkeypatch) -> None:  # type: ignore[no-untyped-def]

@@ -33,7 +33,7 @@ from bshm_live.sinks import virtual_camera as sink_vcam
 from bshm_live.sinks.video_file import VideoWriter
 from bshm_live.sinks.virtual_camera import VirtualCamera
 from bshm_live.sinks.window import Window
-from bshm_live.types import Frame, Matte, Picture, Shot
+from bshm_live.types import Frame, HostMatte, Matte, Picture, Shot
 
 LOW, HIGH = (16, 32), (64, 128)
 SIZE = (128, 64)
@@ -349,7 +349,7 @@ def matte(alpha: np.ndarray | float) -> Matte:
     full = np.broadcast_to(np.asarray(alpha, np.float32), HIGH).copy()
     low = np.full(LOW, 0.5, np.float32)
     guide = np.zeros((*HIGH, 3), np.uint8)
-    return Matte(full, np.zeros((*LOW, 3), np.float32), low, low.copy(), guide)
+    return HostMatte(full, np.zeros((*LOW, 3), np.float32), low, low.copy(), guide)
 
 
 def band(left: float, right: float) -> np.ndarray:

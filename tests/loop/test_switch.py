@@ -453,7 +453,7 @@ def test_an_error_of_the_cpus_is_the_callers(start: Start) -> None:
 
 def test_the_committed_networks_agree_in_float16() -> None:
     """What TensorRT is given, computed by ONNX Runtime, is no reason for a refusal."""
-    from bshm_live.runtimes.float16 import to_half
+    from bshm_live.runtimes.float16 import to_float16
 
     if not (engines_folder() / "manifest.toml").is_file():
         pytest.skip("no trained networks in this checkout")
@@ -463,7 +463,7 @@ def test_the_committed_networks_agree_in_float16() -> None:
     paths = [networks[name].path for name in ("mpn", "qun", "mrn")]
     halves = [OnnxRuntimeEngine(path, 1) for path in paths]
     for engine, path in zip(halves, paths, strict=True):
-        engine._session = ort.InferenceSession(to_half(path.read_bytes()))
+        engine._session = ort.InferenceSession(to_float16(path.read_bytes()))
     clip = VideoFile(demo_clip())
     picture = next(iter(clip)).image.copy()
     clip.close()

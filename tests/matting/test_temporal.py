@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bshm_live.matting.temporal import Steadier, gated
-from bshm_live.types import Matte
+from bshm_live.types import HostMatte, Matte
 
 HEIGHT, WIDTH = 64, 96
 
@@ -14,7 +14,9 @@ def matte(alpha: np.ndarray) -> Matte:
     height, width = alpha.shape
     low = np.zeros((height // 4, width // 4), np.float32)
     guide = np.zeros((height, width, 3), np.uint8)
-    return Matte(alpha.astype(np.float32), np.zeros((*low.shape, 3), np.float32), low, low, guide)
+    return HostMatte(
+        alpha.astype(np.float32), np.zeros((*low.shape, 3), np.float32), low, low, guide
+    )
 
 
 def edge(at: float) -> np.ndarray:

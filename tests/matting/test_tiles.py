@@ -15,7 +15,7 @@ from bshm_live.matting.bshm import Bshm
 from bshm_live.matting.preprocess import resized
 from bshm_live.matting.tiles import CELL, plan, refine_tiles, shares, starts, unsure
 from bshm_live.stills.cut import cut_out, matte_still
-from bshm_live.types import Matte
+from bshm_live.types import HostMatte, Matte
 
 LOW = (16, 32)  # 64 by 128 pixels
 sides = st.integers(1, 6000)
@@ -34,7 +34,7 @@ def first_matte(alpha: np.ndarray, unified: np.ndarray | None = None) -> Matte:
     """What a first pass might say; alpha (64, 128), unified (16, 32)."""
     small = np.zeros(LOW, np.float32) if unified is None else unified
     shade = np.zeros((*LOW, 3), np.float32)
-    return Matte(alpha, shade, small, small, np.zeros((*alpha.shape, 3), np.uint8))
+    return HostMatte(alpha, shade, small, small, np.zeros((*alpha.shape, 3), np.uint8))
 
 
 def from_image(feeds: Arrays) -> Arrays:

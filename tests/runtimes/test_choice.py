@@ -14,7 +14,7 @@ from bshm_live.errors import EngineError
 from bshm_live.matting.bshm import Bshm
 from bshm_live.runtimes import choice as runtimes
 from bshm_live.runtimes import nvidia
-from bshm_live.runtimes.choice import MODULES, available, cpu_runtime, get_runtime, load_bshm
+from bshm_live.runtimes.choice import NAMES, available, cpu_runtime, get_runtime, load_bshm
 from bshm_live.runtimes.manifest import load_manifest
 from bshm_live.runtimes.nvidia import Gpu, Lack, find_gpu
 from bshm_live.runtimes.onnxruntime import OnnxRuntimeEngine, spinning
@@ -22,7 +22,7 @@ from bshm_live.runtimes.onnxruntime import OnnxRuntimeEngine, spinning
 BOUND = 1e-5  # float32 sums in another order
 
 
-@pytest.mark.parametrize("name", list(MODULES))
+@pytest.mark.parametrize("name", list(NAMES))
 def test_a_runtime_agrees_with_the_formulas(name: str) -> None:
     if name not in available():
         pytest.skip(f"{name} is not installed")

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from bshm_live.commands.engines import load_goldens
 from bshm_live.errors import EngineError
 from bshm_live.runtimes.choice import BOUNDS
-from bshm_live.runtimes.float16 import to_half
+from bshm_live.runtimes.float16 import to_float16
 from bshm_live.runtimes.manifest import NETWORKS, engines_folder, load_manifest
 
 MIDDLES = ("Relu", "Clip", "Add", "Concat", "Resize", "MaxPool", "Sigmoid", "GlobalAveragePool")
@@ -77,7 +77,7 @@ def test_the_twin_computes_the_same(middles: list[str], seed: int) -> None:
     full = network(middles, seed)
     image = np.random.default_rng(seed).random((1, 3, SIDE, SIDE), np.float32)
     right = results(full, {"image": image})["alpha"]
-    found = results(to_half(full), {"image": image})["alpha"]
+    found = results(to_float16(full), {"image": image})["alpha"]
     assert found.shape == right.shape
     assert found.dtype == np.float32
     assert np.abs(found - right).max() < BOUNDS["f16"]
@@ -96,7 +96,7 @@ def types_of(network: bytes) -> dict[str, set[int]]:
 
 
 def test_curves_sums_and_the_end_stay_float32() -> None:
-    kinds = types_of(to_half(network(["Relu", "GlobalAveragePool", "Sigmoid", "Clip"], 1)))
+    kinds = types_of(to_float16(network(["Relu", "GlobalAveragePool", "Sigmoid", "Clip"], 1)))
     assert kinds["Relu"] == kinds["Clip"] == {TensorProto.FLOAT16}
     assert kinds["GlobalAveragePool"] == kinds["Sigmoid"] == {TensorProto.FLOAT}
     assert kinds["Conv"] == {TensorProto.FLOAT16, TensorProto.FLOAT}  # the first and the last
@@ -107,14 +107,14 @@ def test_weights_beyond_float16_stay_float32() -> None:
     values = numpy_helper.to_array(model.graph.initializer[0]).copy()
     values[0, 0, 0, 0] = 1e6
     model.graph.initializer[0].CopyFrom(numpy_helper.from_array(values, "w0"))
-    kinds = types_of(to_half(model.SerializeToString()))
+    kinds = types_of(to_float16(model.SerializeToString()))
     assert kinds["Conv"] == {TensorProto.FLOAT}
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_toy_networks_keep_their_shapes(name: str) -> None:
     path = TOY / "balanced" / f"{name}.onnx"
-    full, half = path.read_bytes(), to_half(path.read_bytes())
+    full, half = path.read_bytes(), to_float16(path.read_bytes())
     rng = np.random.default_rng(0)
     shapes = {i.name: i.shape for i in ort.InferenceSession(full).get_inputs()}
     feeds = {name: rng.random(shape, np.float32) for name, shape in shapes.items()}
@@ -141,14 +141,14 @@ def test_the_committed_networks_agree_with_their_goldens() -> None:
             feeds = {key: given[key] for key in entry.inputs}
             if name != "mrn":
                 feeds["image"] = given["low"]
-            for output, found in results(to_half(entry.path.read_bytes()), feeds).items():
+            for output, found in results(to_float16(entry.path.read_bytes()), feeds).items():
                 right = golden[output].astype(np.float32)
                 assert np.abs(found - right).max() < BOUNDS["f16"], (preset, name, output)
 
 
-def test_what_cannot_be_halved_is_one_line() -> None:
+def test_what_cannot_be_converted_is_one_line() -> None:
     with pytest.raises(EngineError, match="the file is damaged") as error:
-        to_half(b"not a network", "mpn.onnx")
+        to_float16(b"not a network", "mpn.onnx")
     assert str(error.value).startswith("mpn.onnx")
     branch = helper.make_graph(
         [helper.make_node("Identity", ["x"], ["y"])],
@@ -167,4 +167,4 @@ def test_what_cannot_be_halved_is_one_line() -> None:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     with pytest.raises(EngineError, match="branches"):
-        to_half(model.SerializeToString())
+        to_float16(model.SerializeToString())

@@ -9,7 +9,7 @@ from conftest import TOY, TOY_LOW, fake_networks, toy_mrn
 
 from bshm_live.errors import EngineError
 from bshm_live.runtimes import manifest
-from bshm_live.runtimes.manifest import check_file, engines_folder, load_manifest
+from bshm_live.runtimes.manifest import Manifest, check_file, engines_folder, load_manifest
 
 
 @pytest.fixture
@@ -18,10 +18,15 @@ def folder(tmp_path: Path) -> Path:
     return Path(shutil.copytree(TOY, tmp_path / "engines"))
 
 
+def low_size(read: Manifest, preset: str) -> tuple[int, ...]:
+    """(h, w) of MPN and QUN."""
+    return read.preset(preset)["mpn"].inputs["image"][2:]
+
+
 def test_toy_manifest_is_read() -> None:
     read = load_manifest(TOY)
     assert read.presets == ("balanced", "tall")
-    assert {name: read.low_size(name) for name in read.presets} == TOY_LOW
+    assert {name: low_size(read, name) for name in read.presets} == TOY_LOW
     networks = read.preset("balanced")
     assert set(networks) == {"mpn", "qun", "mrn"}
     mrn = networks["mrn"]
@@ -147,9 +152,9 @@ def test_program_s_own_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     read = load_manifest()
     assert set(read.presets) == {"fast", "balanced", "quality", "tall"}
     for preset in ("fast", "balanced", "quality"):
-        height, width = read.low_size(preset)
+        height, width = low_size(read, preset)
         assert height < width
-    height, width = read.low_size("tall")
+    height, width = low_size(read, "tall")
     assert height > width
     for network in read.networks:
         check_file(network)

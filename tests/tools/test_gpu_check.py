@@ -9,23 +9,18 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from bshm_live.gpu.bench import Report, Row
-from bshm_live.gpu.rates import Rates
 from bshm_live.runtimes.nvidia import Lack
-from tools import gpu_check
-from tools.gpu_check import ON_GPU, rival, rvm_ms
-
-STAGES = {"mpn": 0.1, "qun": 0.1, "mrn": 0.3}
-REPORT = Report("a card", Rates(1e9, 1e9, 1e12), 1e9, [Row((64, 36), 1, 1, 1, 1, STAGES)])
+from tools.gpu_check import __main__ as command
+from tools.gpu_check import rival as rivals
+from tools.gpu_check.rival import ON_GPU, rival, rvm_ms
 
 
 def test_without_a_gpu_it_says_so_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lack = Lack("no NVIDIA driver", "install it")
-    monkeypatch.setattr(gpu_check, "find_gpu", lambda: lack)
-    monkeypatch.setattr(gpu_check, "tensorrt_lacks", lambda: iter([lack]))
-    assert gpu_check.main([]) == 4
+    monkeypatch.setattr(command, "tensorrt_lacks", lambda: iter([lack]))
+    assert command.main([]) == 4
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err == "gpu_check: no NVIDIA driver: install it\n"
@@ -52,10 +47,28 @@ def test_a_rival_is_timed_where_it_runs(tmp_path: Path) -> None:
 
 
 def test_why_rvm_was_not_compared_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "there is no rvm.onnx (--rvm FILE)" in rival(tmp_path / "rvm.onnx", REPORT)
+    assert "there is no rvm.onnx (--rvm FILE)" in rival(tmp_path / "rvm.onnx", 0.5)
     path = recurrent(tmp_path / "rvm.onnx")
-    monkeypatch.setattr(gpu_check.ort, "get_available_providers", lambda: ["another"])
-    assert "pip install onnxruntime-gpu" in rival(path, REPORT)
-    monkeypatch.setattr(gpu_check.ort, "get_available_providers", lambda: [ON_GPU])
-    monkeypatch.setattr(gpu_check, "rvm_ms", lambda *_: 6.0)
-    assert rival(path, REPORT).endswith("6.00 ms, 12.0 times ours.")
+    monkeypatch.setattr(rivals.ort, "get_available_providers", lambda: ["another"])
+    assert "pip install onnxruntime-gpu" in rival(path, 0.5)
+    monkeypatch.setattr(rivals.ort, "get_available_providers", lambda: [ON_GPU])
+    monkeypatch.setattr(rivals, "rvm_ms", lambda *_: 6.0)
+    assert rival(path, 0.5).endswith("6.00 ms, 12.0 times ours.")
+
+
+def test_a_step_that_fails_keeps_its_traceback_and_the_next_one_runs(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Here there is no GPU: the kernels cannot be compiled for it."""
+    monkeypatch.setattr(command, "tensorrt_lacks", lambda: iter(()))
+    assert command.main(["kernels", "versions"]) == 1
+    said = capfd.readouterr()
+    assert "Traceback" in said.err
+    first, second = said.out.splitlines()[-2:]
+    assert first.startswith("kernels   FAILED (code 1) in ")
+    assert second.startswith("versions  passed in ")
+    assert "numpy" in said.out
+
+
+def test_a_step_that_does_not_end_is_ended(capfd: pytest.CaptureFixture[str]) -> None:
+    assert "FAILED (it did not end)" in command.outcome("versions", [], patience_s=0.01)

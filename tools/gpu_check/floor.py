@@ -13,8 +13,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
-from ..types import Size
-from .cuda import Cuda, DeviceEngine, Memory
+from bshm_live.gpu.cuda import Cuda, DeviceEngine, Memory
+from bshm_live.types import Size
 
 LINK_BYTES, LINK_RUNS = 64 << 20, 9
 PROBE_SIDE, PROBE_CHANNELS, PROBE_LAYERS, PROBE_RUNS = 128, 1024, 16, 9

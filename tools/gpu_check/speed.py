@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from ..commands.bench import frames
-from ..compositing.background import Background, open_background
-from ..errors import EngineError
-from ..loop.in_flight import InFlight
-from ..loop.parts import Always
-from ..loop.pipeline import Pipeline
-from ..loop.stage import Stage
-from ..runtimes.manifest import NETWORKS, load_manifest
-from ..settings import BackgroundSpec
-from ..sinks import Null
-from ..types import Frame, Shot, Size
-from .parts import GpuParts, open_gpu
-from .rates import Rates, card_rate, floor_ms, link_rates, operations
+from bshm_live.commands.bench import GPU_SIZES, frames
+from bshm_live.compositing.background import Background, open_background
+from bshm_live.errors import EngineError
+from bshm_live.gpu.parts import GpuParts, open_gpu
+from bshm_live.loop.in_flight import InFlight
+from bshm_live.loop.parts import Always
+from bshm_live.loop.pipeline import Pipeline
+from bshm_live.loop.stage import Stage
+from bshm_live.runtimes.manifest import NETWORKS, load_manifest
+from bshm_live.settings import BackgroundSpec
+from bshm_live.sinks import Null
+from bshm_live.types import Frame, Shot, Size
 
-SIZES: tuple[Size, ...] = ((1280, 720), (1920, 1080), (3840, 2160))
+from .floor import Rates, card_rate, floor_ms, link_rates, operations
+
 WARM_UP = 20
 
 
@@ -61,32 +59,20 @@ class Report:
         return sum(self.rows[0].stages[name] for name in NETWORKS)
 
 
-def run_gpu_bench(
+def measured(
     preset: str,
-    sizes: Sequence[Size],
     count: int,
     title: str,
     background: BackgroundSpec,
-    *,
-    as_json: bool,
-) -> int:
-    """Prints the table, and with `as_json` one JSON object as the last line. Raises EngineError."""
-    report = measured(preset, sizes, count, title, background)
-    print(table(report))
-    if as_json:
-        print(json.dumps(figures(report)))
-    return 0
-
-
-def measured(
-    preset: str, sizes: Sequence[Size], count: int, title: str, background: BackgroundSpec
+    sizes: Sequence[Size] = GPU_SIZES,
 ) -> Report:
-    """Everything, one size after the other. Raises EngineError."""
-    from ..runtimes.tensorrt import TensorRtEngine  # there only where it can run
-    from .pycuda import PyCuda
+    """Everything, one size after the other, and a line when each is done. Raises EngineError."""
+    from bshm_live.gpu.pycuda import PyCuda  # both are there only where they can run
+    from bshm_live.runtimes.tensorrt import TensorRtEngine
 
     cuda = PyCuda()
     rates = Rates(*link_rates(cuda), card_rate(cuda, TensorRtEngine))
+    print(rates, flush=True)
     networks = load_manifest().preset(preset)
     work = sum(operations(networks[name].path) for name in NETWORKS)
     rows = []
@@ -95,6 +81,7 @@ def measured(
         try:
             floor = floor_ms(size, work, rates)
             rows.append(row(parts, open_background(background, size), count, floor))
+            print(rows[-1], flush=True)
         finally:
             parts.close()
     return Report(f"{title}, {preset}", rates, work, rows)
@@ -178,26 +165,3 @@ def table(report: Report) -> str:
         cells += [f"{r.stages[stage]:.3f}" for stage in stages]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def figures(report: Report) -> dict[str, Any]:
-    """The same for a program."""
-    rates = report.rates
-    return {
-        "runtime": "tensorrt",
-        "description": report.title,
-        "link_bytes_per_second": {"up": rates.up, "down": rates.down},
-        "card_operations_per_second": rates.arithmetic,
-        "networks_operations": report.work,
-        "networks_ms": report.networks_ms,
-        "sizes": {
-            f"{r.size[0]}x{r.size[1]}": {
-                "p50_ms": r.p50,
-                "p95_ms": r.p95,
-                "frames_per_second_in_flight": r.in_flight,
-                "floor_ms": r.floor,
-                "stages_ms": r.stages,
-            }
-            for r in report.rows
-        },
-    }

@@ -4,56 +4,80 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from typing import Any, Protocol
+from functools import cached_property
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import EngineError
 from ..matting.check import FAULT_TEXT, check
 from ..matting.preprocess import colour_image, hint_tensor
-from ..types import Alpha, Matte, Picture, Shape
+from ..types import SPARSE, Alpha, Hint, HostMatte, Matte, Picture, Shape
 from .cuda import Array, Buffer, Cuda, DeviceEngine, Memory
-from .kernels import FAULT_WORD, MOST_HALVED, STATE_WORDS, Check, Prepare, Turn, launch, ratio
+from .kernels import (
+    FAULT_WORD,
+    MOST_HALVED,
+    STATE_WORDS,
+    CheckKernel,
+    PrepareKernel,
+    TurnKernel,
+    launch,
+    ratio,
+)
 from .lane import Lane, Lanes, read
 
 Clock = Callable[[str], None]
 
 
-class DeviceHint(Protocol):
-    """Fills MPN's hint on the GPU, once the low picture lies there."""
+@runtime_checkable
+class HintWriter(Protocol):
+    """The DeviceHint of this GPU: fills MPN's hint once the low picture is there."""
 
+    @property
+    def cuda(self) -> Cuda: ...
     def write(self, low: Buffer, hint: Buffer, state: Buffer, lane: Lane) -> None: ...
 
 
-class DeviceMatte(Matte):
-    """A matte that lies on the GPU; a field is fetched when it is first asked for.
+class DeviceMatte:
+    """A Matte that lies on the GPU; a field is fetched when it is first asked for.
 
     Valid until the next frame begins. `frame` is the picture it belongs to,
     `buffers` has the networks' results, and `levels`, `low_alpha` and `moments` once
     the matte is steady.
     """
 
-    lane: Lane
-    frame: Buffer
-    buffers: dict[str, Buffer]
-
     def __init__(self, lane: Lane, frame: Buffer, buffers: Mapping[str, Buffer]) -> None:
-        for name, value in (("lane", lane), ("frame", frame), ("buffers", dict(buffers))):
-            object.__setattr__(self, name, value)
+        self.lane, self.frame, self.buffers = lane, frame, dict(buffers)
 
-    def __getattr__(self, name: str) -> Array:
-        if name not in ("alpha", "residual", "unified", "coarse", "guide"):
-            raise AttributeError(name)
-        object.__setattr__(self, name, as_field(name, self._read(name)))
-        return self.__dict__[name]
+    @cached_property
+    def alpha(self) -> Alpha:
+        return plane(self._read("alpha"))
+
+    @cached_property
+    def residual(self) -> NDArray[np.float32]:
+        return colour_image(self._read("residual"))
+
+    @cached_property
+    def unified(self) -> Alpha:
+        return plane(self._read("unified"))
+
+    @cached_property
+    def coarse(self) -> Alpha:
+        return plane(self._read("coarse"))
+
+    @cached_property
+    def guide(self) -> Picture:
+        return self._read("guide")
+
+    @cached_property
+    def _sparse(self) -> Alpha:
+        steady = "low_alpha" in self.buffers
+        return self._read("low_alpha") if steady else self.alpha[::SPARSE, ::SPARSE]
 
     def sparse(self) -> Alpha:
         """The mean alpha of every 4x4 pixels, once it is steady: all that is fetched then."""
-        if "low_alpha" not in self.buffers:
-            return super().sparse()
-        if "_sparse" not in self.__dict__:
-            object.__setattr__(self, "_sparse", self._read("low_alpha"))
-        return self.__dict__["_sparse"]
+        return self._sparse
 
     def sound(self) -> bool:
         """What the `check` kernel said of this frame's matte."""
@@ -63,23 +87,20 @@ class DeviceMatte(Matte):
         with self.lane.cuda.active():
             return read(self.lane, self.buffers[name])
 
-    def on_host(self) -> Matte:
-        """All of it, as a matte of its own."""
-        return Matte(self.alpha, self.residual, self.unified, self.coarse, self.guide)
+    def on_host(self) -> HostMatte:
+        """All fields, copied to the host."""
+        return HostMatte(self.alpha, self.residual, self.unified, self.coarse, self.guide)
 
 
-def as_field(name: str, array: Array) -> Array:
-    """A network's tensor as the matte's field of that name."""
-    if name == "guide":
-        return array
-    full = array.astype(np.float32, copy=False)
-    return colour_image(full) if name == "residual" else full.reshape(full.shape[-2:])
+def plane(tensor: Array) -> Array:
+    """(1, 1, H, W) to (H, W)."""
+    return tensor.reshape(tensor.shape[-2:])
 
 
 class GpuBshm:
     """As Bshm, on a GPU. Owns its engines, not the lanes.
 
-    The size of the pictures may change, at the price of new memory.
+    The size of the pictures may change: new memory is allocated then.
     """
 
     def __init__(self, lanes: Lanes, mpn: DeviceEngine, qun: DeviceEngine, mrn: DeviceEngine):
@@ -94,17 +115,17 @@ class GpuBshm:
             self._bind()
 
     def _allocate(self) -> dict[str, Buffer]:
-        tensor = self._memory.tensor
+        array = self._memory.array
         buffers = {
-            "low": tensor((1, 3, *self.low)),
-            "high": tensor((1, 3, *self.high)),
-            "hint": tensor((1, 1, *self.low)),
-            "coarse": tensor((1, 1, *self.low)),
-            "unified": tensor((1, 1, *self.low)),
-            "alpha": tensor((1, 1, *self.high)),
-            "residual": tensor((1, 3, *self.low)),
-            "guide": self._memory.array((*self.high, 3), np.uint8),
-            "state": self._memory.array((STATE_WORDS,), np.uint32),
+            "low": array((1, 3, *self.low), np.float32),
+            "high": array((1, 3, *self.high), np.float32),
+            "hint": array((1, 1, *self.low), np.float32),
+            "coarse": array((1, 1, *self.low), np.float32),
+            "unified": array((1, 1, *self.low), np.float32),
+            "alpha": array((1, 1, *self.high), np.float32),
+            "residual": array((1, 3, *self.low), np.float32),
+            "guide": array((*self.high, 3), np.uint8),
+            "state": array((STATE_WORDS,), np.uint32),
         }
         lane = self.lanes.all[0]
         self.cuda.clear(buffers["state"].pointer, buffers["state"].size, lane.stream)
@@ -122,36 +143,36 @@ class GpuBshm:
     def matte(
         self,
         picture: Picture,
-        hint: Alpha | DeviceHint | None = None,
+        hint: Hint | None = None,
         clock: Clock = lambda stage: None,
     ) -> Matte:
         """As Bshm.matte. With a hint that lies on the GPU the matte stays there too.
 
         `clock` is told one stage: the networks are queued together. Raises
-        EngineError, also for a matte that cannot be one.
+        EngineError, also for a matte that is not valid.
         """
         with self.cuda.active():
             matte = self.begin(picture, hint)
             if not matte.sound():
                 raise EngineError(FAULT_TEXT)
         clock("matte")
-        if hint is not None and not isinstance(hint, np.ndarray):
+        if isinstance(hint, HintWriter):
             return matte
         full = matte.on_host()
         check(full)
         return full
 
-    def begin(self, picture: Picture, hint: Alpha | DeviceHint | None) -> DeviceMatte:
-        """Queues a frame up to its matte and returns at once; the GPU is current.
+    def begin(self, picture: Picture, hint: Hint | None) -> DeviceMatte:
+        """Queues a frame up to its matte and returns at once. The GPU must be current.
 
-        A matte that cannot be one marks the state's fault word, and its
-        composite is the background alone.
+        A matte that is not valid sets the fault word of `state`, and its composite
+        is the background alone.
         """
         lane, use = self.lanes.next(), self.buffers
         frame = lane.load(picture)
         self.lanes.enter(lane)
         stream = lane.stream
-        launch(self.cuda, Turn(use["state"].pointer), (1, 1), stream)
+        launch(self.cuda, TurnKernel(use["state"].pointer), (1, 1), stream)
         self._prepare(frame, lane)
         self._hint(hint, lane)
         lane.mark("preprocess")
@@ -160,7 +181,7 @@ class GpuBshm:
             lane.mark(name)
         names = ("coarse", "unified", "residual", "alpha", "state")
         pointers = [use[name].pointer for name in names]
-        launch(self.cuda, Check(*pointers, *self._low_size()), self._low_size(), stream)
+        launch(self.cuda, CheckKernel(*pointers, *self._low_size()), self._low_size(), stream)
         lane.mark("temporal")
         self.cuda.record(lane.done, stream)
         fields = ("low", "alpha", "residual", "unified", "coarse", "guide", "state")
@@ -176,26 +197,25 @@ class GpuBshm:
             for side, times, high in zip(frame.shape[:2], halved, self.high, strict=True)
         ]
         targets = (self.buffers[name].pointer for name in ("low", "high", "guide"))
-        arguments = Prepare(
+        arguments = PrepareKernel(
             frame.pointer, *targets, *scales[::-1], width, height, *self._low_size(), *halved[::-1]
         )
         launch(self.cuda, arguments, self._low_size(), lane.stream)
 
-    def _hint(self, hint: Alpha | DeviceHint | None, lane: Lane) -> None:
+    def _hint(self, hint: Hint | None, lane: Lane) -> None:
         target = self.buffers["hint"]
         if hint is None:
             self.cuda.clear(target.pointer, target.size, lane.stream)
-        elif isinstance(hint, np.ndarray):
-            tensor = hint_tensor(hint, self.low).astype(target.dtype)
-            lane.upload("hint", tensor, target.pointer)
-        else:
+        elif isinstance(hint, HintWriter):
             hint.write(self.buffers["low"], target, self.buffers["state"], lane)
+        else:
+            lane.upload("hint", hint_tensor(hint, self.low), target.pointer)
 
     def _low_size(self) -> tuple[int, int]:
         return self.low[1], self.low[0]
 
     def close(self) -> None:
-        """Frees all but the lanes', each even where another fails. Raises EngineError."""
+        """Frees all but the lanes, each part even if another fails. Raises EngineError."""
         with ExitStack() as parts:
             for engine in (self.mpn, self.qun, self.mrn):
                 parts.callback(engine.close)
