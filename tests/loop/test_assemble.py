@@ -12,7 +12,7 @@ from conftest import TOY_LOW, ListSink, portrait, write_clip
 
 from bshm_live.commands.live import run_live
 from bshm_live.loop import assemble
-from bshm_live.loop.assemble import file_pipeline, live_networks, live_supply, preset_for
+from bshm_live.loop.assemble import file_pipeline, live_networks, live_parts, preset_for
 from bshm_live.loop.stage import open_stage
 from bshm_live.runtimes import choice
 from bshm_live.settings import BackgroundSpec, Live, Look, Networks
@@ -60,8 +60,7 @@ def test_live_and_files_take_the_networks_of_their_format(
     for runtime in ("auto", "onnxruntime"):
         networks = Networks(runtime)  # type: ignore[arg-type]
         with ExitStack() as stack:
-            _, supply = live_supply(networks, size, 30.0, stack)
-            parts = supply.current()
+            parts = live_parts(networks, size, 30.0, stack).switch.current()
             assert parts.matting.low == TOY_LOW[preset]
             assert parts.matting.matte(picture).alpha.shape == parts.matting.high
             _, pipeline = file_pipeline(open_stage(LOOK, size), networks, size, stack)
@@ -76,7 +75,9 @@ def test_a_slow_machine_gets_the_fast_networks_for_portrait_format_too(
     caplog.set_level(logging.INFO, "bshm_live")
     networks = Networks("onnxruntime")
     with ExitStack() as stack:
-        found = live_networks(networks, TALL, 30.0, stack)[1].low
+        _, matting, name = live_networks(networks, TALL, 30.0, stack)
+        found = matting.low
+        assert name == preset
         asked = replace(networks, preset=preset) if preset == "fast" else networks
         with ExitStack() as other:
             name = preset_for(asked, TALL, "live")
