@@ -159,7 +159,7 @@ class VideoWriter:
             self._container.close()
             self._part.keep()
         except (av.FFmpegError, OSError) as error:
-            self._drop()
+            self._break_off()
             raise SinkError(why_unwritable(self.path, error, INSTEAD)) from error
         self._container = None
         self._close_sound()

@@ -187,7 +187,7 @@ def test_devices_are_told_apart_and_listed_by_number(
 @linux
 @pytest.mark.parametrize(
     ("code", "says"),
-    [(errno.EACCES, "usermod -aG video"), (errno.EBUSY, "busy"), (errno.EIO, "I/O")],
+    [(errno.EACCES, "usermod -aG video"), (errno.EBUSY, "busy"), (errno.EIO, "Input/output")],
 )
 def test_a_device_that_refuses_is_listed_with_the_reason(
     nodes: Nodes, code: int, says: str, capsys: pytest.CaptureFixture[str]
