@@ -110,10 +110,8 @@ class VideoWriter:
                 self._sound = open_sound(audio_from, self._container, self.notes)
             if self._sound is not None:
                 self._start = self._sound.first_picture
-            if not recording:
+            if not recording:  # FFmpeg crashes where a hybrid file ends before its first packet
                 self._container.start_encoding()
-            # libavformat crashes at the end of a recording that has a header and no packet:
-            # its header is written with the first one.
         except BaseException as error:
             self._drop()
             if isinstance(error, (av.FFmpegError, ValueError)):  # PyAV without this encoder
