@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import SettingsError
-from .files import is_file, why_unwritable, write_whole
+from .files import is_file, own_folder, why_unwritable, write_whole
 from .settings import PRESETS, RUNTIMES, TROUBLES
 
 FILE = "config.toml"
@@ -89,9 +89,7 @@ class Config:
 
 def config_path() -> Path:
     """Where the file lies; it need not be there."""
-    from platformdirs import user_config_path
-
-    return user_config_path("bshm-live", appauthor=False) / FILE
+    return own_folder("config") / FILE
 
 
 def read_config(path: Path | None = None) -> Config:

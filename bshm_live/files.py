@@ -9,12 +9,14 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Literal
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 LIST = "`bshm-live devices` lists what is there"
 JOIN_GROUP = "add yourself to the group video (sudo usermod -aG video $USER) and log in again"
 NAME_MOST = 255  # bytes of one file name, in every common file system
+NOWHERE = Path(os.devnull) / "bshm-live"  # nothing can be read or written there
 RANDOM_BYTES = 8  # of a part file's name
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL  # with O_EXCL no link is followed
 
@@ -30,6 +32,18 @@ def path_of(text: str) -> Path:
         return Path(os.path.expanduser(text))
     except ValueError:  # a NUL in it: no file can have such a name
         return Path(text)
+
+
+def own_folder(kind: Literal["cache", "config"]) -> Path:
+    """The program's folder of that kind, as the user's system has it; NOWHERE without a home."""
+    from platformdirs import user_cache_path, user_config_path
+
+    find = user_cache_path if kind == "cache" else user_config_path
+    try:
+        found = find("bshm-live", appauthor=False)
+    except RuntimeError:  # older versions give a folder called ~
+        return NOWHERE
+    return found if found.is_absolute() else NOWHERE
 
 
 def real(path: Path | str) -> Path:

@@ -22,6 +22,7 @@ from bshm_live.files import (
     is_file,
     is_folder,
     named_twice,
+    own_folder,
     path_of,
     replacing,
     why_unreadable,
@@ -68,6 +69,23 @@ def test_where_nobody_knows_a_home_the_name_stays(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(pwd, "getpwnam", nobody)
     for text in ("~", "~/a.jpg", "~anna/a.jpg", "~\0"):
         assert str(path_of(text)) == text
+
+
+@posix
+def test_without_a_home_our_folders_are_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pwd
+
+    def nobody(key: object) -> None:
+        raise KeyError(key)
+
+    assert own_folder("cache").is_absolute()
+    for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    for folder in (own_folder("cache"), own_folder("config")):
+        assert why_unreadable(folder / "a") is not None
+        with pytest.raises(OSError, match="Not a directory"):
+            write_whole(folder / "a", b"")
 
 
 @given(TEXTS)

@@ -14,6 +14,8 @@ from ..loop.stage import open_stage
 from ..runtimes.choice import require
 from ..settings import Live, Look, Networks
 from ..sinks import open_sink
+from ..sinks.recording import Recording
+from ..sinks.video_file import VideoWriter
 from ..sinks.virtual_camera import VirtualCamera
 from ..sources import open_source
 from ..sources.live_camera import AnyOf, LiveCamera
@@ -67,11 +69,16 @@ def listen(name: str, steering: Steering, stack: ExitStack) -> None:
 def open_sinks(
     look: Look, live: Live, size: Size, fps: float, placeholder: Picture, stack: ExitStack
 ) -> list[Sink]:
-    """All sinks, closed with `stack`: each, and a recording is kept, whatever ended the run."""
+    """All sinks, closed with `stack`: each, and a recording is kept, whatever ended the run.
+
+    A recording that fails ends the run only where it is all that the run is for.
+    """
     transparent = look.background.kind == "none"
+    watched = any(text == "window" or text.startswith("vcam") for text in live.sinks)
     sinks: list[Sink] = []
     for text in live.sinks:
-        sinks.append(open_sink(text, size, fps, placeholder=placeholder, transparent=transparent))
+        sink = open_sink(text, size, fps, placeholder=placeholder, transparent=transparent)
+        sinks.append(Recording(sink) if watched and isinstance(sink, VideoWriter) else sink)
         stack.callback(sinks[-1].close)
     return sinks
 

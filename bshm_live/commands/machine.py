@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import setup
-from ..console import say
+from ..console import printable, say
 from ..errors import BshmError, EngineError, SinkError
 from ..files import JOIN_GROUP
 from ..gpu.nvrtc import find_nvrtc
@@ -22,7 +22,7 @@ from ..setup import steps as setup_steps
 from ..setup.service import install, live_words, remove
 from ..setup.service import state as service_state
 from ..setup.system import System
-from ..sinks.virtual_camera import FIX, SYSFS
+from ..sinks.loopback import FIX, SYSFS, node_label
 from .signals import handled
 
 
@@ -42,8 +42,7 @@ def video_nodes() -> Iterator[VideoNode]:
     from linuxpy.video.device import Device
 
     for entry in sorted(SYSFS.glob("video*"), key=lambda p: int(p.name.removeprefix("video"))):
-        path = Path("/dev") / entry.name
-        name = (entry / "name").read_text().strip()
+        path, name = Path("/dev") / entry.name, node_label(entry)
         try:
             with Device(path) as device:
                 driver = device.info.driver
@@ -72,7 +71,7 @@ def list_devices() -> int:
         return 0
     nodes = list(video_nodes())
     for node in nodes:
-        print(f"{node.path!s:14}{node.kind:16}{node.name}  {node.problem}".rstrip())
+        print(printable(f"{node.path!s:14}{node.kind:16}{node.name}  {node.problem}".rstrip()))
     if not any(node.kind == "camera" for node in nodes):
         print("no camera: plug one in")
     if not any(node.kind == "virtual camera" for node in nodes):
@@ -151,7 +150,7 @@ def _set_up(system: System) -> None:
 
 
 def _line(good: bool, text: str) -> bool:
-    print(f"{'ok  ' if good else 'todo'}  {text}")
+    print(printable(f"{'ok  ' if good else 'todo'}  {text}"))
     return good
 
 

@@ -7,10 +7,9 @@ import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from ..files import path_of, write_whole
+from ..files import own_folder, path_of, write_whole
 
 FOLDER_VARIABLE = "BSHM_CACHE"
-NOWHERE = Path(os.devnull) / "bshm-live"  # nothing can be read or written there
 MAGIC = b"bshm-live engine 1"
 SHA_SHOWN = 16  # hex digits of a network's sha256 in a file's name; the file holds all
 
@@ -39,16 +38,9 @@ class Key:
 
 
 def folder() -> Path:
-    """BSHM_CACHE, or the user's cache folder as the system has it; NOWHERE without a home."""
-    if chosen := os.environ.get(FOLDER_VARIABLE):
-        return path_of(chosen)
-    from platformdirs import user_cache_path
-
-    try:
-        found = user_cache_path("bshm-live", appauthor=False)
-    except RuntimeError:  # older ones give a folder called ~
-        return NOWHERE
-    return found if found.is_absolute() else NOWHERE
+    """BSHM_CACHE, or the user's cache folder as the system has it."""
+    chosen = os.environ.get(FOLDER_VARIABLE)
+    return path_of(chosen) if chosen else own_folder("cache")
 
 
 def path(key: Key, kind: str = "engine") -> Path:

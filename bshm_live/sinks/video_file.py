@@ -110,10 +110,8 @@ class VideoWriter:
                 self._sound = open_sound(audio_from, self._container, self.notes)
             if self._sound is not None:
                 self._start = self._sound.first_picture
-            if not recording:
+            if not recording:  # FFmpeg crashes where a hybrid file ends before its first packet
                 self._container.start_encoding()
-            # libavformat crashes at the end of a recording that has a header and no packet:
-            # its header is written with the first one.
         except BaseException as error:
             self._drop()
             if isinstance(error, (av.FFmpegError, ValueError)):  # PyAV without this encoder
@@ -159,7 +157,7 @@ class VideoWriter:
             self._container.close()
             self._part.keep()
         except (av.FFmpegError, OSError) as error:
-            self._drop()
+            self._break_off()
             raise SinkError(why_unwritable(self.path, error, INSTEAD)) from error
         self._container = None
         self._close_sound()

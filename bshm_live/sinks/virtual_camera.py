@@ -18,7 +18,7 @@ import numpy as np
 
 from ..errors import SinkError
 from ..types import Shot, Size
-from .loopback import FIX, LABEL, OBS_LABEL, SYSFS, label_of, pick_loopback
+from .loopback import FIX, label_of, pick_loopback
 from .obs import ObsCamera
 from .v4l2 import Busy, Loopback
 from .viewers import Viewers
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from ..types import Picture
 
 log = logging.getLogger(__name__)
-
-__all__ = ["FIX", "LABEL", "OBS_LABEL", "SYSFS", "VirtualCamera", "pick_loopback"]
 
 REPEAT_AFTER_S = 0.25  # browsers give up on a camera that is silent for a second
 STALE_S = 3.0  # a person who has not moved for so long is not there

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -14,7 +15,7 @@ from types import SimpleNamespace
 import av
 import numpy as np
 import pytest
-from conftest import ListSink, fake_networks, loop_of, portrait
+from conftest import ArraySource, ListSink, fake_networks, loop_of, portrait
 
 from bshm_live.cli import main
 from bshm_live.commands import live
@@ -23,6 +24,8 @@ from bshm_live.compositing.background import Fixed, plain
 from bshm_live.errors import SourceError
 from bshm_live.loop import assemble
 from bshm_live.matting.bshm import Bshm
+from bshm_live.sinks import open_sink
+from bshm_live.sinks import video_file as sink_video
 from bshm_live.sources.live_camera import LiveCamera
 from bshm_live.types import Frame, Shot
 
@@ -199,3 +202,27 @@ def test_a_signal_in_an_outage_ends_the_program_and_keeps_the_recording(
     assert "stopped sending pictures; waiting for it" in told
     assert "6 frames in" in told
     assert "audio delay" in told
+
+
+@pytest.mark.usefixtures("toy_engines")
+def test_a_full_disk_ends_the_recording_and_not_the_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = [portrait(256, 144, seed=seed).picture for seed in range(12)]
+    monkeypatch.setattr(live, "open_source", lambda *_: ArraySource(pictures))
+    call = ListSink()
+    monkeypatch.setattr(
+        live,
+        "open_sink",
+        lambda text, *a, **k: call if text == "vcam" else open_sink(text, *a, **k),
+    )
+    free = iter([sink_video.ROOM_LEFT] * 4)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=next(free, 0)))
+    talk = tmp_path / "talk.mkv"
+    assert main(["--bg", "#00b140", "--sink", "vcam", "--sink", str(talk)]) == 0
+    assert len(call.shots) == 12
+    lines = capsys.readouterr().err.splitlines()
+    assert sum("nearly full" in line for line in lines) == 1
+    with av.open(str(talk)) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 4
+    assert main(["--bg", "#00b140", "--sink", str(talk)]) == 5, "nothing else goes on"

@@ -7,12 +7,12 @@ import logging
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from machine_twin import Systemd
 
 from bshm_live.cli import build_parser, main, parse
 from bshm_live.errors import SettingsError, SinkError
@@ -28,44 +28,8 @@ from bshm_live.setup.service import (
     unit_path,
     unit_text,
 )
-from bshm_live.setup.system import Done, System
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="systemd is Linux's")
-
-SYSTEMCTL = ["systemctl", "--user"]
-
-
-class Systemd:
-    """The twin of a user's systemd: notes what it is told, and knows what is running."""
-
-    def __init__(self, *, there: bool = True, version: int = 252, starts: bool = True) -> None:
-        self.there, self.version, self.starts = there, version, starts
-        self.ran: list[list[str]] = []
-        self.running, self.enabled = False, False
-
-    def system(self, user: str = "anna", *, root: bool = False) -> System:
-        return System(run=self.run, user=user, is_root=root)
-
-    def run(self, words: Sequence[str]) -> Done:
-        if words[1] == "--version":
-            return Done(0, f"systemd {self.version} (test)\n+PAM\n")
-        assert words[:2] == tuple(SYSTEMCTL)
-        self.ran.append(list(words[2:]))
-        if not self.there:
-            return Done(1, "Failed to connect to bus: No medium found\n")
-        match words[2:]:
-            case ["enable", name] if name == UNIT:
-                self.enabled = True
-            case ["restart", name] if name == UNIT:
-                self.running = self.starts
-                return Done(0 if self.starts else 1, "" if self.starts else "Job failed.\n")
-            case ["disable", "--now", name] if name == UNIT:
-                self.enabled = self.running = False
-            case ["is-active", _]:
-                return Done(0, "active\n" if self.running else "failed\n")
-            case ["is-enabled", _]:
-                return Done(0, "enabled\n" if self.enabled else "disabled\n")
-        return Done(0, "")
 
 
 @pytest.fixture

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+
+from bshm_live.files import replacing
 
 from .losses import finite
 
@@ -56,17 +57,14 @@ def fit(
         state = saved["state"]
 
     def checkpoint() -> None:
-        part = path.with_suffix(".part")
-        torch.save(
-            {
-                "model": model.state_dict(),
-                "average": average.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "state": state,
-            },
-            part,
-        )
-        os.replace(part, path)
+        saved = {
+            "model": model.state_dict(),
+            "average": average.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "state": state,
+        }
+        with replacing(path) as (part,):
+            torch.save(saved, part)
 
     model.train()
     last_save, sums, since = time.monotonic(), dict[str, float](), 0

@@ -10,7 +10,6 @@ teacher's mattes.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from multiprocessing import Process
 from pathlib import Path
@@ -18,6 +17,8 @@ from typing import Any
 
 import cv2
 import numpy as np
+
+from bshm_live.files import replacing
 
 from .data import Frames, Photos
 
@@ -57,10 +58,8 @@ class Teacher:
 
 def save_rows(path: Path, keys: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
     columns = [np.stack(column) for column in zip(*rows, strict=True)]
-    part = path.with_suffix(".part")
-    with part.open("wb") as file:
+    with replacing(path) as (part,), part.open("wb") as file:
         np.savez(file, **dict(zip(keys, columns, strict=True)))
-    os.replace(part, path)
 
 
 def features(out: dict[str, Any]) -> tuple[Any, Any]:
