@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from ..errors import SourceError
 
@@ -18,16 +20,42 @@ if TYPE_CHECKING:
 
 SHORTEST_S = 0.02  # what says less is shown for DEFAULT_S, as browsers do
 DEFAULT_S = 0.1
+ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")  # other formats of several pictures hold pages or views
+HEIF = (b"heic", b"heix", b"mif1")  # what a phone's picture says it is, which looks like a video
 BROKEN = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
 
 
 def is_animation(path: Path) -> bool:
     """Whether the file is a WebP or PNG of more than one picture."""
+    kind, count = _looked(path)
+    return kind in ("WEBP", "PNG") and count > 1
+
+
+def is_still(path: Path) -> bool:
+    """Whether the file is one picture by its content, in a format that pictures have."""
+    kind, count = _looked(path)
+    return kind is not None and (count == 1 or kind not in ANIMATED)
+
+
+def _looked(path: Path) -> tuple[str | None, int]:
+    """The kind of picture that a file is, None where it is none, and how many are in it.
+
+    From its header alone: nothing is decoded.
+    """
     try:
-        with path.open("rb") as file, Image.open(file, formats=("WEBP", "PNG")) as picture:
-            return getattr(picture, "n_frames", 1) > 1
-    except (UnidentifiedImageError, *BROKEN):
-        return False
+        with warnings.catch_warnings(), path.open("rb") as file:
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(file) as picture:
+                return picture.format, getattr(picture, "n_frames", 1)
+    except Image.DecompressionBombError:  # the one who decodes it refuses it by its size
+        return "enormous", 1
+    except BROKEN:
+        pass
+    with suppress(OSError), path.open("rb") as file:
+        head = file.read(12)
+        if head[4:8] == b"ftyp" and head[8:12] in HEIF:
+            return "HEIF", 1
+    return None, 0
 
 
 class Animation:

@@ -12,7 +12,7 @@ import av
 from av.filter import Graph
 
 from ..errors import SourceError
-from .container import check_complete, check_file, duration, film_of, open_container, rescue
+from .container import check_complete, duration, film_of, open_container, rescue
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -36,7 +36,6 @@ class Film:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        check_file(path)
         self._container = open_container(path)
         try:
             self._stream = film_of(self._container, path)

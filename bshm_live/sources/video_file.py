@@ -15,7 +15,7 @@ from ..files import path_of
 from ..types import Frame, Size
 from .animation import Animation, is_animation
 from .clock import MOST_DROPPED, Clock
-from .container import rescue
+from .container import check_file, rescue
 from .film import Film
 from .orientation import UPRIGHT, Orientation
 from .pictures import Pictures
@@ -105,7 +105,11 @@ class VideoFile:
         self._begun = None
 
     def _open(self) -> Film | Animation:
-        return Animation(self.path) if is_animation(self.path) else Film(self.path)
+        check_file(self.path)
+        try:
+            return Animation(self.path) if is_animation(self.path) else Film(self.path)
+        except OSError as error:  # it went away in the meantime
+            raise SourceError(f"{self.path}: {error.strerror}; check the path") from error
 
     def _pass(self) -> Iterator[tuple[VideoFrame, float]]:
         """One pass over the file: the one that is begun, or a new one."""
