@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 
 from ..errors import SettingsError, SourceError
+from ..files import why_unreadable
 from ..settings import BackgroundSpec
 from ..sources.animation import is_still
-from ..sources.container import check_file
 from ..types import Frame, Matte, Picture, Size
 from .fit import cover as cover
 from .moving import Beside, InStep
@@ -46,10 +46,11 @@ def open_background(spec: BackgroundSpec, size: Size, *, live: bool = False) -> 
 
 def open_file(path: Path, size: Size, *, live: bool) -> Background:
     """A picture or a video: the content decides, not the name's ending."""
+    if why := why_unreadable(path):
+        raise SettingsError(f"--bg {why}")
+    if is_still(path):
+        return Fixed(cover(read_picture(path), size))
     try:
-        check_file(path)
-        if is_still(path):
-            return Fixed(cover(read_picture(path), size))
         return Beside(path, size) if live else InStep(path, size)
     except SourceError as error:
         raise SettingsError(f"--bg {error}") from None

@@ -62,6 +62,11 @@ def fitted(frame: Frame, size: Size, *, whole: bool = False, mirror: bool = Fals
     return frame if image is frame.image else replace(frame, image=image, alpha=alpha)
 
 
+def kept_away(layers: Layers, background: Picture, frame: Frame) -> Layers:
+    """`cut_away`, where the frame's own input has cut anything away."""
+    return layers if frame.alpha is None else cut_away(layers, background, frame.alpha)
+
+
 def cut_away(layers: Layers, background: Picture, alpha: Mask8) -> Layers:
     """What the input itself has cut away stays away: the composite's alpha times its own.
 

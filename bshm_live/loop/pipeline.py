@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 
-import cv2
-
-from ..compositing.background import cover
+from ..compositing.fit import fitted, kept_away
 from ..errors import EngineError
 from ..types import Frame, Layers, Matte, Parts, Picture, Shot, Sink, Size, Supply
 from .clock import StageClock
@@ -123,10 +120,11 @@ class Pipeline:
             self.clock("background")
             compositor = self._parts.compositor
             try:
-                return compositor(frame.image, matte, backdrop, foreground=foreground), backdrop
+                layers = compositor(frame.image, matte, backdrop, foreground=foreground)
             except EngineError as error:
                 self._parts = self.supply.instead(error) or self._parts
                 raise
+            return kept_away(layers, backdrop, frame), backdrop
 
         return self.guard.composite(attempt, matte)
 
@@ -148,9 +146,4 @@ class Pipeline:
 
     def _fit(self, frame: Frame) -> Frame:
         """The frame at the output's size, mirrored where asked for."""
-        image = frame.image
-        if image.shape[1::-1] != self.size:
-            image = cover(image, self.size)
-        if self.stage.mirror:
-            image = cv2.flip(image, 1)
-        return frame if image is frame.image else replace(frame, image=image)
+        return fitted(frame, self.size, mirror=self.stage.mirror)

@@ -23,18 +23,6 @@ MP4_BOXES = frozenset(
 )
 
 
-def check_file(path: Path) -> None:
-    """Raises SourceError unless `path` is a file that may be read."""
-    if path.is_dir():
-        raise SourceError(f"{path} is a folder; give a video file")
-    if not path.exists():
-        raise SourceError(f"{path}: no such file; check the path")
-    if not path.is_file():
-        raise SourceError(f"{path} is not a file; give a video file or /dev/videoN")
-    if not os.access(path, os.R_OK):
-        raise SourceError(f"{path} may not be read; check its permissions")
-
-
 def open_container(path: Path) -> InputContainer:
     """The file as FFmpeg reads it. Raises SourceError, also for pictures and texts."""
     try:

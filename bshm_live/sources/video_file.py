@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import av
 
 from ..errors import SourceError
-from ..files import path_of
+from ..files import path_of, why_unreadable
 from ..types import Frame, Size
 from .animation import Animation, is_animation
 from .clock import MOST_DROPPED, Clock
-from .container import check_file, rescue
+from .container import rescue
 from .film import Film
 from .orientation import UPRIGHT, Orientation
 from .pictures import Pictures
@@ -105,7 +105,8 @@ class VideoFile:
         self._begun = None
 
     def _open(self) -> Film | Animation:
-        check_file(self.path)
+        if why := why_unreadable(self.path):
+            raise SourceError(why)
         try:
             return Animation(self.path) if is_animation(self.path) else Film(self.path)
         except OSError as error:  # it went away in the meantime
