@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import av
 import cv2
 import numpy as np
+from av.stream import Disposition
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
 from ..errors import SinkError
@@ -33,7 +34,7 @@ TICKS_APART = TICKS // 1000  # Matroska knows milliseconds only: frames must dif
 BT709 = 1  # matrix, primaries and transfer all have this number
 ROOM_LEFT = 1 << 24  # bytes of the disk that a recording leaves: its end needs some
 INSTEAD = "try another folder or .mp4"
-
+LOST_ALPHA = "{}: transparency is lost in {}, the person stands before black; {} keep it"
 
 _log = logging.getLogger(__name__)
 
@@ -71,10 +72,7 @@ class VideoWriter:
         self._layer: Layer = layer
         self._codec = choose_codec(self.path.suffix.lower(), layer, transparent).at(quality)
         if transparent and layer == "composite" and self._codec.fed != "bgra":
-            _log.info(
-                f"{self.path}: transparency is lost in {self.path.suffix}, the person stands "
-                f"before black; {' and '.join(TRANSPARENT)} keep it"
-            )
+            _log.info(LOST_ALPHA.format(self.path, self.path.suffix, " and ".join(TRANSPARENT)))
         self.needs_foreground = layer == "foreground" or self._codec.fed == "bgra"
         self._size = size
         self._scratch = _scratch(size, self._codec, layer)
@@ -83,23 +81,28 @@ class VideoWriter:
         self._tracks: Tracks | None = None
         self._container: OutputContainer | None = None
         try:
-            try:
-                self._start_file(fps, audio_from)
-            except (av.FFmpegError, ValueError):
-                if self._tracks is None:
-                    raise
-                # The container does not take a track as it is.
-                self._close_tracks()
-                self.notes.clear()
-                self._start_file(fps, audio_from, recode=True)
+            self._start_file(fps, audio_from)
         except BaseException as error:
             self._drop()
             if isinstance(error, (av.FFmpegError, ValueError)):  # PyAV without this encoder
                 raise SinkError(why_unwritable(self.path, error, INSTEAD)) from error
             raise
 
-    def _start_file(self, fps: float, audio_from: Path | None, *, recode: bool = False) -> None:
+    def _start_file(self, fps: float, audio_from: Path | None) -> None:
         """Opens the part file and writes its header. Raises av.FFmpegError and ValueError."""
+        try:
+            self._write_header(fps, audio_from, recode=False)
+        except (av.FFmpegError, ValueError):
+            if self._tracks is None or self._container is None:
+                raise
+            # The container does not take a track as it is.
+            self._close_tracks()
+            self.notes.clear()
+            with suppress(av.FFmpegError, ValueError):
+                self._container.close()
+            self._write_header(fps, audio_from, recode=True)
+
+    def _write_header(self, fps: float, audio_from: Path | None, *, recode: bool) -> None:
         self._container = _open(self._part.path, self._recording)
         self._stream = _add_stream(self._container, self._codec, self._size, fps)
         if audio_from is not None:
@@ -254,6 +257,7 @@ def _add_stream(container: OutputContainer, codec: Codec, size: Size, fps: float
     assert isinstance(stream, av.VideoStream)
     stream.width, stream.height = size
     stream.pix_fmt = codec.pixels
+    stream.disposition = Disposition.default
     context = stream.codec_context
     context.time_base = Fraction(1, TICKS)
     if codec.fed != "gray":
