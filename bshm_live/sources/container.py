@@ -43,6 +43,8 @@ def film_of(container: InputContainer, path: Path) -> VideoStream:
     """The film itself, not the cover picture of a song. Raises SourceError."""
     for stream in container.streams.video:
         if Disposition.attached_pic not in stream.disposition:
+            if stream.codec_context is None:
+                raise SourceError(f"{path}: its codec is not known; save it as H.264 first")
             if max(stream.width, stream.height) > LONGEST:
                 raise SourceError(
                     f"{path}: {stream.width}x{stream.height} is over {LONGEST} pixels; "

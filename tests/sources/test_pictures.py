@@ -198,6 +198,13 @@ def test_a_frame_that_claims_gigabytes_is_refused(tmp_path: Path) -> None:
         VideoFile(path)
 
 
+def test_an_unknown_codec_is_told(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.avi", [corners()], codec="mpeg4")
+    path.write_bytes(path.read_bytes().replace(b"FMP4", b"QQQQ"))
+    with pytest.raises(SourceError, match=r"a\.avi: its codec is not known"):
+        VideoFile(path)
+
+
 # --- colour -----------------------------------------------------------------------------------
 
 COLOURS = [(40, 80, 200), (180, 60, 40), (60, 170, 90), (128, 128, 128), (150, 180, 220)]  # BGR
