@@ -36,7 +36,8 @@ class Frame:
     """One picture from a source. `time` is in seconds since the source's first frame.
 
     `captured` is time.monotonic() when the camera took it, None for files;
-    `session` grows when the camera was opened anew.
+    `session` grows when the camera was opened anew. `alpha` (H, W) uint8 is what
+    the input itself has cut away, None where all of it is opaque.
     """
 
     image: Picture
@@ -44,6 +45,7 @@ class Frame:
     time: float
     captured: float | None = None
     session: int = 0
+    alpha: Mask8 | None = None
 
 
 class Matte(Protocol):

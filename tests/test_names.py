@@ -182,8 +182,12 @@ def test_a_user_without_a_name_and_a_home(folder: Path, clip: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="gives up root's rights")
 def test_folders_that_may_not_be_entered(
-    folder: Path, clip: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path,
+    clip: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/no/such/folder")
     (folder / "closed").mkdir(mode=0o700)
     shutil.copy(clip, folder / "closed" / "a.mp4")
     picture(folder / "closed" / "a.png")

@@ -35,7 +35,8 @@ def run_live(look: Look, networks: Networks, live: Live) -> None:
         source = open_source(text, live.size, live.fps, say)
         stack.callback(source.close)
         size = live.size or source.size
-        stage = open_stage(look, size, live.on_trouble)
+        stage = open_stage(look, size, live.on_trouble, live=True)
+        stack.callback(stage.background.close)
         stack.enter_context(held())  # a recording is whole or not there
         # Before the networks: the camera is there, and again there, seconds earlier.
         sinks = open_sinks(look, live, size, source.fps, stage.empty(size), stack)

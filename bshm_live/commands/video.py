@@ -36,6 +36,7 @@ def run_video(given: Path, outputs: Outputs, look: Look, networks: Networks) -> 
     with ExitStack() as stack:
         stack.callback(source.close)
         stage = open_stage(look, source.size)
+        stack.callback(stage.background.close)
         words, pipeline = file_pipeline(stage, networks, source.size, stack)
         files = Files(stack)
         transparent = look.background.kind == "none"
@@ -74,6 +75,7 @@ def run_demo(output: Path, spec: BackgroundSpec | None, shown: str, networks: Ne
     with ExitStack() as stack:
         stack.callback(source.close)
         stage = open_stage(Look(spec), size) if spec else Stage(Fixed(studio(size)))
+        stack.callback(stage.background.close)
         words, pipeline = file_pipeline(stage, networks, size, stack)
         files = Files(stack)
         files.add(VideoWriter(output, size, source.fps))

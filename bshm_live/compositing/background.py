@@ -8,36 +8,52 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from ..errors import SettingsError
+from ..errors import SettingsError, SourceError
+from ..files import why_unreadable
 from ..settings import BackgroundSpec
+from ..sources.animation import is_still
 from ..types import Frame, Matte, Picture, Size
+from .fit import cover as cover
+from .moving import Beside, InStep
 
 BLUR_GRID = 4  # the blur is computed on a picture this much smaller
 BLUR_HEIGHT = 720  # the height for which a blur radius is given
-CLOCK_SLACK = 0.05  # of a frame: files round a frame's time to a millisecond
 DARK = 24  # level of the card that stands in for a blur without a matte
 
 
 class Background(Protocol):
     """A picture (H, W, 3) of the output's size; the caller does not write into it.
 
-    `matte` is None where the frame has no valid one.
+    `matte` is None where the frame has no valid one. `close` ends what runs for it.
     """
 
     def __call__(self, frame: Frame, matte: Matte | None) -> Picture: ...
+    def close(self) -> None: ...
 
 
-def open_background(spec: BackgroundSpec, size: Size) -> Background:
-    """The background that was asked for, at the output's size. Raises SettingsError."""
-    if spec.kind == "picture":
-        assert spec.path is not None
-        return Fixed(cover(read_picture(spec.path), size))
-    if spec.kind == "video":
-        assert spec.path is not None
-        return VideoLoop(spec.path, size)
+def open_background(spec: BackgroundSpec, size: Size, *, live: bool = False) -> Background:
+    """The background that was asked for, at the output's size. Raises SettingsError.
+
+    A video gives a file's frames the pictures of their own times; in a `live` run
+    it plays beside the loop.
+    """
+    if spec.path is not None:
+        return open_file(spec.path, size, live=live)
     if spec.kind == "blur":
         return Blur(spec.radius, size)
     return Fixed(plain(spec.colour, size))
+
+
+def open_file(path: Path, size: Size, *, live: bool) -> Background:
+    """A picture or a video: the content decides, not the name's ending."""
+    if why := why_unreadable(path):
+        raise SettingsError(f"--bg {why}")
+    if is_still(path):
+        return Fixed(cover(read_picture(path), size))
+    try:
+        return Beside(path, size) if live else InStep(path, size)
+    except SourceError as error:
+        raise SettingsError(f"--bg {error}") from None
 
 
 class Fixed:
@@ -48,6 +64,9 @@ class Fixed:
 
     def __call__(self, frame: Frame, matte: Matte | None) -> Picture:
         return self._picture
+
+    def close(self) -> None:
+        """Nothing runs."""
 
 
 class Blur:
@@ -84,6 +103,9 @@ class Blur:
         blurred = cv2.convertScaleAbs(mixed)
         return cv2.resize(blurred, self._size, interpolation=cv2.INTER_LINEAR)
 
+    def close(self) -> None:
+        """Nothing runs."""
+
 
 def gaussian(x: np.ndarray, sigma: float) -> np.ndarray:
     """Gaussian blur as three boxes: its cost does not grow with sigma."""
@@ -93,63 +115,12 @@ def gaussian(x: np.ndarray, sigma: float) -> np.ndarray:
     return x
 
 
-class VideoLoop:
-    """A video that starts again at its end, shown at its own rate."""
-
-    def __init__(self, path: Path, size: Size) -> None:
-        self._path, self._size = path, size
-        self._reader = self._open()
-        self._fps = self._reader.get(cv2.CAP_PROP_FPS) or 25.0
-        self._shown = -1  # number of the frame in `_picture`, counted through all rounds
-        self._picture = self._next()
-
-    def __call__(self, frame: Frame, matte: Matte | None) -> Picture:
-        due = int(frame.time * self._fps + CLOCK_SLACK)
-        if due - self._shown > self._fps:  # far behind, as after a pause: do not race
-            self._shown = due - 1
-        while self._shown < due:
-            self._picture = self._next()
-        return self._picture
-
-    def _open(self) -> cv2.VideoCapture:
-        reader = cv2.VideoCapture(str(self._path))
-        if not reader.isOpened():
-            raise SettingsError(f"--bg {self._path}: not a video that can be read; try another")
-        return reader
-
-    def _next(self) -> Picture:
-        more, picture = self._reader.read()
-        if not more:
-            self._reader.release()
-            self._reader = self._open()
-            more, picture = self._reader.read()
-            if not more:
-                raise SettingsError(f"--bg {self._path}: a video without frames; try another")
-        self._shown += 1
-        return cover(picture, self._size)
-
-
 def read_picture(path: Path) -> Picture:
     """BGR picture, turned upright by its EXIF orientation. Raises SettingsError."""
     picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if picture is None:
         raise SettingsError(f"--bg {path}: not a picture that can be read; try a JPEG or PNG")
     return picture
-
-
-def cover(picture: Picture, size: Size) -> Picture:
-    """Scaled to fill `size` (width, height) and cut to it around the middle."""
-    width, height = size
-    h, w = picture.shape[:2]
-    scale = max(width / w, height / h)
-    # Cut before it is scaled: a long, thin picture would become enormous.
-    cut_w, cut_h = max(1, min(w, round(width / scale))), max(1, min(h, round(height / scale)))
-    x, y = (w - cut_w) // 2, (h - cut_h) // 2
-    part = picture[y : y + cut_h, x : x + cut_w]
-    if (cut_w, cut_h) != size:
-        way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        part = cv2.resize(part, size, interpolation=way)
-    return np.ascontiguousarray(part)
 
 
 def plain(colour: tuple[int, int, int], size: Size) -> Picture:

@@ -19,7 +19,7 @@ class GpuSteadier:
     """
 
     def __init__(self, bshm: GpuBshm, *, smooth: bool = True) -> None:
-        self.smooth, self.cut = smooth, False
+        self.smooth = smooth
         self.cuda = bshm.cuda
         self._low = (bshm.low[1], bshm.low[0])
         self._has_last = False

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 
+from ..compositing.fit import kept_away
 from ..errors import EngineError
 from ..gpu.matting import DeviceMatte
 from ..gpu.parts import IN_FLIGHT, GpuParts
 from ..matting.check import FAULT_TEXT
-from ..types import Frame, Shot, Size
+from ..types import Frame, Picture, Shot, Size
 from .parts import Always
 from .pipeline import Pipeline
 from .stage import Stages
@@ -29,29 +30,32 @@ class InFlight(Pipeline):
 
     def shots(self, source: Iterable[Frame], *, foreground: bool) -> Iterator[tuple[Frame, Shot]]:
         """As Pipeline.shots; a shot's arrays are valid until the next one is asked for."""
-        waiting: deque[tuple[Frame, DeviceMatte]] = deque()
+        waiting: deque[tuple[Frame, DeviceMatte, Picture]] = deque()
         for frame in map(self._fit, source):
             self._mind_the_gap(frame)
-            waiting.append((frame, self._begin(frame, foreground)))
+            waiting.append((frame, *self._begin(frame, foreground)))
             if len(waiting) == IN_FLIGHT:
                 yield self._finish(*waiting.popleft(), foreground)
         while waiting:
             yield self._finish(*waiting.popleft(), foreground)
 
-    def _begin(self, frame: Frame, foreground: bool) -> DeviceMatte:
-        """Queues a frame's whole way."""
+    def _begin(self, frame: Frame, foreground: bool) -> tuple[DeviceMatte, Picture]:
+        """Queues a frame's whole way; its matte, and what lies behind it."""
         parts = self._gpu
         with parts.matting.cuda.active():
             matte = parts.matting.begin(frame.image, parts.steadier.hint(frame.image))
             matte = parts.steadier.begin(matte)
             backdrop = self.stage.background(frame, matte)
             parts.compositor.begin(matte, backdrop, foreground=foreground)
-        return matte
+        return matte, backdrop
 
-    def _finish(self, frame: Frame, matte: DeviceMatte, foreground: bool) -> tuple[Frame, Shot]:
+    def _finish(
+        self, frame: Frame, matte: DeviceMatte, backdrop: Picture, foreground: bool
+    ) -> tuple[Frame, Shot]:
         """Waits for it. Raises EngineError."""
         with self._gpu.matting.cuda.active():
             layers = self._gpu.compositor.finish(matte.lane, foreground=foreground)
         if matte.lane.fault[0]:
             raise EngineError(FAULT_TEXT)
+        layers = kept_away(layers, backdrop, frame)
         return frame, Shot(*layers, frame.index, frame.time, True)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 
-import cv2
-
-from ..compositing.background import cover
+from ..compositing.fit import fitted, kept_away
 from ..errors import EngineError
 from ..types import Frame, Layers, Matte, Parts, Picture, Shot, Sink, Size, Supply
 from .clock import StageClock
@@ -86,9 +83,14 @@ class Pipeline:
 
     def _take(self) -> None:
         """Takes what has changed since the last frame."""
-        self._parts, self.stage = self.supply.current(), self.stages()
+        self.stage = self.stages()
+        self._use(self.supply.current())
+
+    def _use(self, parts: Parts) -> None:
+        """These make the pictures from now on, with the stage's light."""
+        self._parts = parts
         if self.stage.wrap is not None:
-            self._parts.compositor.wrap = self.stage.wrap
+            parts.compositor.wrap = self.stage.wrap
 
     def _matte(self, frame: Frame) -> Matte | None:
         """This frame's own matte, or None where it has none that may leave."""
@@ -105,7 +107,7 @@ class Pipeline:
             other = self.supply.instead(error)
             if other is None:
                 raise
-            self._parts = other
+            self._use(other)
         return self._steadied(frame)
 
     def _steadied(self, frame: Frame) -> Matte:
@@ -123,10 +125,11 @@ class Pipeline:
             self.clock("background")
             compositor = self._parts.compositor
             try:
-                return compositor(frame.image, matte, backdrop, foreground=foreground), backdrop
+                layers = compositor(frame.image, matte, backdrop, foreground=foreground)
             except EngineError as error:
-                self._parts = self.supply.instead(error) or self._parts
+                self._use(self.supply.instead(error) or self._parts)
                 raise
+            return kept_away(layers, backdrop, frame), backdrop
 
         return self.guard.composite(attempt, matte)
 
@@ -148,9 +151,4 @@ class Pipeline:
 
     def _fit(self, frame: Frame) -> Frame:
         """The frame at the output's size, mirrored where asked for."""
-        image = frame.image
-        if image.shape[1::-1] != self.size:
-            image = cover(image, self.size)
-        if self.stage.mirror:
-            image = cv2.flip(image, 1)
-        return frame if image is frame.image else replace(frame, image=image)
+        return fitted(frame, self.size, mirror=self.stage.mirror)

@@ -34,8 +34,13 @@ class Stage:
 Stages = Callable[[], Stage]  # the current one: asked once at the start of each frame
 
 
-def open_stage(look: Look, size: Size, on_trouble: Trouble = "background") -> Stage:
-    """The stage for pictures of `size` (width, height). Raises SettingsError."""
-    background = open_background(look.background, size)
+def open_stage(
+    look: Look, size: Size, on_trouble: Trouble = "background", *, live: bool = False
+) -> Stage:
+    """The stage for pictures of `size` (width, height). Raises SettingsError.
+
+    In a `live` run a video plays beside the loop. The caller closes the background.
+    """
+    background = open_background(look.background, size, live=live)
     stand_in = card(size) if on_trouble == "card" else None
     return Stage(background, look.mirror, stand_in, LIGHT_WRAP * look.lit, look.paused)

@@ -1,144 +1,106 @@
-"""The sound of the input, carried over beside the pictures: packets copied where possible."""
+"""One track of the input on its way to a container: copied as it is, or sound recoded."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import av
 
 if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
-    from av.container import InputContainer, OutputContainer
+    from av.container import OutputContainer
     from av.packet import Packet
 
-END_SLACK_S = 0.5  # pictures that end this near to the film's end have reached it
 OPUS_RATE = 48000  # samples per second, the only rate that fits all of Opus's
+AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
+# Sound that players look for in a container. FFmpeg writes more kinds than they know, and
+# refuses some only once the header is written. Matroska takes all that FFmpeg says it does.
+_MP4 = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"})
+COPIED = {
+    "mp4": _MP4,
+    "ipod": frozenset({"aac", "alac", "ac3"}),
+    "mov": _MP4 - {"opus", "flac"} | {"pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be"},
+    "webm": frozenset({"opus", "vorbis"}),
+}
+TOLD = ("language", "title")  # of a track
 
 
-class Sound:
-    """One input's first sound track, given to the muxer up to a time.
+class CopiedTrack:
+    """Packets bit by bit, with the times of a clock that starts at `origin` seconds."""
 
-    All times are seconds on the input's clock from its earliest stream on, so
-    picture and sound stay in step: the first picture is due at `first_picture`.
-    Only the muxer's errors come out; a sound that breaks off ends with a note.
-    """
+    def __init__(self, track: Any, output: OutputContainer, origin: float) -> None:
+        self._out, self._origin = output.add_stream_from_template(track), origin
+        _tell(track, self._out)
+
+    def __call__(self, packet: Packet[Any] | None) -> Iterator[Packet[Any]]:
+        if packet is None or packet.dts is None:
+            return
+        shift = round(self._origin / packet.time_base)
+        packet.dts -= shift
+        if packet.pts is not None:
+            packet.pts -= shift
+        packet.stream = self._out
+        yield packet
+
+
+class RecodedSound:
+    """Sound decoded, and encoded as AAC or, in WebM, as Opus; stereo at most."""
 
     def __init__(
-        self, source: InputContainer, track: AudioStream, output: OutputContainer, notes: list[str]
+        self,
+        track: AudioStream,
+        output: OutputContainer,
+        origin: float,
+        note: Callable[[str], None],
     ) -> None:
-        self._source, self._track, self._output, self._notes = source, track, output, notes
-        self._origin = (source.start_time or 0) / av.time_base
-        self.first_picture, self._film_end = self._film_span()
-        name = track.codec_context.codec.canonical_name
-        if name in output.supported_codecs:
-            self._out = output.add_stream_from_template(track)
-            self._packets = self._copied()
-        else:
-            opus = "webm" in output.format.name
-            self._out = output.add_stream(
-                "libopus" if opus else "aac", rate=OPUS_RATE if opus else track.rate
-            )
-            self._out.layout = "stereo" if track.channels > 1 else "mono"
-            self._packets = self._recoded()
-            notes.append(f"sound recoded from {name} to {'opus' if opus else 'aac'}")
-        self._ahead: Packet[AudioStream] | None = None
+        self._track, self._origin, self._note = track, origin, note
+        opus = "webm" in output.format.name
+        self.codec = "opus" if opus else "aac"
+        rate = track.rate if track.rate in AAC_RATES and not opus else OPUS_RATE
+        self._out = output.add_stream("libopus" if opus else "aac", rate=rate)
+        self._out.layout = "stereo" if track.channels > 1 else "mono"
+        _tell(track, self._out)
+        self._resampler = self._new_resampler()
 
-    def mux_until(self, seconds: float) -> None:
-        """Muxes all sound that is due by then."""
-        while True:
-            packet = self._ahead or next(self._packets, None)
-            if packet is None:
-                return
-            stamp = packet.dts if packet.dts is not None else packet.pts
-            if float((stamp or 0) * packet.time_base) > seconds:
-                self._ahead = packet
-                return
-            self._ahead = None
-            self._output.mux(packet)
+    def __call__(self, packet: Packet[Any] | None) -> Iterator[Packet[Any]]:
+        for frame in self._decoded(packet):
+            if frame.pts is not None and frame.time_base is not None:
+                frame.pts -= round(self._origin / frame.time_base)
+            yield from self._encoded(frame)
+        if packet is None:
+            yield from self._encoded(None)
+            yield from self._out.encode(None)
 
-    def finish(self, seconds: float) -> None:
-        """The rest: all of it when the pictures went to the film's end, else up to theirs."""
-        whole = seconds >= self._film_end - END_SLACK_S
-        self.mux_until(float("inf") if whole else seconds)
-
-    def close(self) -> None:
-        self._source.close()
-
-    def _film_span(self) -> tuple[float, float]:
-        """When the film's pictures begin and end, in seconds on our clock."""
-        for film in self._source.streams.video:
-            if film.time_base is None:
-                continue
-            start = float((film.start_time or 0) * film.time_base) - self._origin
-            if film.duration:
-                return start, start + float(film.duration * film.time_base)
-            return start, (self._source.duration or 0) / av.time_base
-        return 0.0, 0.0
-
-    def _demuxed(self) -> Iterator[Packet[AudioStream]]:
-        packets = self._source.demux(self._track)
-        while True:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                return
-            except av.FFmpegError as error:
-                self._notes.append(f"sound ends early: the input is damaged ({error.strerror})")
-                return
-            yield packet
-
-    def _copied(self) -> Iterator[Packet[AudioStream]]:
-        for packet in self._demuxed():
-            if packet.dts is None or packet.time_base is None:  # the flush at the end
-                continue
-            shift = round(self._origin / packet.time_base)
-            packet.dts -= shift
-            if packet.pts is not None:
-                packet.pts -= shift
-            packet.stream = self._out
-            yield packet
-
-    def _recoded(self) -> Iterator[Packet[AudioStream]]:
-        context = self._out.codec_context
-        resampler = av.AudioResampler(
-            format=context.format or "fltp", layout=self._out.layout, rate=self._out.rate
-        )
-        for packet in self._demuxed():
-            try:
-                frames = self._track.decode(packet)
-            except av.InvalidDataError:  # a click in the sound is no reason to lose the film
-                continue
-            for frame in frames:
-                if frame.pts is not None and frame.time_base is not None:
-                    frame.pts -= round(self._origin / frame.time_base)
-                for piece in resampler.resample(frame):
-                    yield from self._out.encode(piece)
-        for piece in resampler.resample(None):
-            yield from self._out.encode(piece)
-        yield from self._out.encode(None)
-
-
-def open_sound(path: Path, output: OutputContainer, notes: list[str]) -> Sound | None:
-    """The sound of `path`, ready to be muxed into `output`; None when it has none.
-
-    What is lost on the way is said in `notes`: a film without sound beats none.
-    """
-    with ExitStack() as undo:
+    def _decoded(self, packet: Packet[Any] | None) -> list[AudioFrame]:
         try:
-            source = undo.enter_context(
-                av.open(f"file:{path.absolute()}", metadata_errors="replace")
-            )
-            tracks = source.streams.audio
-            if not tracks:
-                return None
-            if len(tracks) > 1:
-                notes.append(f"only the first of {len(tracks)} sound tracks is kept")
-            sound = Sound(source, tracks[0], output, notes)
-        except (av.FFmpegError, ValueError) as error:  # ValueError: an unknown codec
-            notes.append(f"sound left out: {str(error).splitlines()[0]}")
-            return None
-        undo.pop_all()
-        return sound
+            return self._track.codec_context.decode(packet)
+        except av.InvalidDataError:  # a click in the sound is no reason to lose the film
+            return []
+        except av.FFmpegError as error:
+            self._note(f"a part of the sound cannot be decoded ({error.strerror}): left out")
+            return []
+
+    def _encoded(self, frame: AudioFrame | None) -> Iterator[Packet[Any]]:
+        try:
+            pieces = self._resampler.resample(frame)
+        except ValueError:  # the sound has another rate or layout from here on
+            pieces = self._resampler.resample(None)
+            self._resampler = self._new_resampler()
+            pieces += self._resampler.resample(frame)
+        for piece in pieces:
+            yield from self._out.encode(piece)
+
+    def _new_resampler(self) -> av.AudioResampler:
+        return av.AudioResampler(
+            format=self._out.codec_context.format or "fltp",
+            layout=self._out.layout,
+            rate=self._out.rate,
+        )
+
+
+def _tell(track: Any, out: Any) -> None:
+    """Which language a track is in, and whether it is the one that players play."""
+    out.metadata.update({key: track.metadata[key] for key in TOLD if key in track.metadata})
+    out.disposition = track.disposition

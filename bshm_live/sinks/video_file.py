@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import av
 import cv2
 import numpy as np
+from av.stream import Disposition
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
 from ..errors import SinkError
 from ..files import Part, path_of, why_unwritable
 from ..types import Shot, Size
-from .sound import Sound, open_sound
+from .codecs import QUALITY, TRANSPARENT, Codec, choose_codec
+from .codecs import SUFFIXES as SUFFIXES
+from .codecs import Layer as Layer
+from .tracks import Tracks, open_tracks
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -26,45 +29,14 @@ if TYPE_CHECKING:
 
     from ..types import Picture
 
-Layer = Literal["composite", "alpha", "foreground"]
-SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 TICKS = 90_000  # a second on the file's clock
 TICKS_APART = TICKS // 1000  # Matroska knows milliseconds only: frames must differ by one
 BT709 = 1  # matrix, primaries and transfer all have this number
 ROOM_LEFT = 1 << 24  # bytes of the disk that a recording leaves: its end needs some
 INSTEAD = "try another folder or .mp4"
+LOST_ALPHA = "{}: transparency is lost in {}, the person stands before black; {} keep it"
 
-
-@dataclass(frozen=True)
-class Codec:
-    """An encoder, its pixel format and options, and the numpy format it is fed."""
-
-    name: str
-    pixels: str
-    fed: Literal["bgr24", "bgra", "gray"] = "bgr24"
-    options: Mapping[str, str] = field(default_factory=dict)
-
-
-VP9_SPEED = {"b": "0", "deadline": "good", "cpu-used": "5", "row-mt": "1"}
-H264 = Codec("libx264", "yuv420p", options={"crf": "18", "preset": "veryfast"})
-VP9 = Codec("libvpx-vp9", "yuv420p", options=VP9_SPEED | {"crf": "24"})
-LOSSLESS_GREY = Codec("ffv1", "gray", "gray", {"level": "3", "slicecrc": "1"})
-TRANSPARENT = {
-    # Alternate reference frames would tear alpha and colour apart.
-    ".webm": Codec(
-        "libvpx-vp9", "yuva420p", "bgra", VP9_SPEED | {"crf": "24", "auto-alt-ref": "0"}
-    ),
-    ".mov": Codec("prores_ks", "yuva444p10le", "bgra", {"profile": "4444", "vendor": "apl0"}),
-}
-
-
-def choose_codec(suffix: str, layer: Layer, transparent: bool) -> Codec:
-    """The codec for a file ending in `suffix` (lower case, with its dot)."""
-    if transparent and layer == "composite" and suffix in TRANSPARENT:
-        return TRANSPARENT[suffix]
-    if layer == "alpha" and suffix == ".mkv":
-        return LOSSLESS_GREY
-    return VP9 if suffix == ".webm" else H264
+_log = logging.getLogger(__name__)
 
 
 class VideoWriter:
@@ -72,8 +44,10 @@ class VideoWriter:
 
     Written beside `path` under a hidden name and renamed by close(ok=True).
     `transparent` stores foreground and alpha (straight) in .webm (VP9) and .mov
-    (ProRes 4444) and changes nothing elsewhere. `audio_from` is the file whose
-    sound is kept; what is lost of it is said in `notes`. Raises SinkError.
+    (ProRes 4444) and changes nothing elsewhere, which is said in a line of the log.
+    `audio_from` is the file whose sound, subtitles, chapters and title are kept; what
+    is lost of them is said in `notes`. `quality` 0 to 100 weighs the file's size
+    against its likeness, where the codec is not lossless. Raises SinkError.
 
     What fails leaves nothing behind, unless it is a `recording`, which cannot be made
     again: it ends whole before the disk is full, and what a failed write leaves is kept.
@@ -89,34 +63,56 @@ class VideoWriter:
         audio_from: Path | None = None,
         transparent: bool = False,
         recording: bool = False,
+        quality: int = QUALITY,
     ) -> None:
         self._recording = recording
         self.path = path_of(path) if isinstance(path, str) else path
         self.notes: list[str] = []
         self._part = _begin(self.path)
         self._layer: Layer = layer
-        self._codec = choose_codec(self.path.suffix.lower(), layer, transparent)
+        self._codec = choose_codec(self.path.suffix.lower(), layer, transparent).at(quality)
+        if transparent and layer == "composite" and self._codec.fed != "bgra":
+            _log.info(LOST_ALPHA.format(self.path, self.path.suffix, " and ".join(TRANSPARENT)))
         self.needs_foreground = layer == "foreground" or self._codec.fed == "bgra"
         self._size = size
         self._scratch = _scratch(size, self._codec, layer)
         self._start = 0.0  # seconds on the file's clock at which Shot.time is 0
         self._last_ticks: int | None = None
-        self._sound: Sound | None = None
+        self._tracks: Tracks | None = None
         self._container: OutputContainer | None = None
         try:
-            self._container = _open(self._part.path, recording)
-            self._stream = _add_stream(self._container, self._codec, size, fps)
-            if audio_from is not None:
-                self._sound = open_sound(audio_from, self._container, self.notes)
-            if self._sound is not None:
-                self._start = self._sound.first_picture
-            if not recording:  # FFmpeg crashes where a hybrid file ends before its first packet
-                self._container.start_encoding()
+            self._start_file(fps, audio_from)
         except BaseException as error:
             self._drop()
             if isinstance(error, (av.FFmpegError, ValueError)):  # PyAV without this encoder
                 raise SinkError(why_unwritable(self.path, error, INSTEAD)) from error
             raise
+
+    def _start_file(self, fps: float, audio_from: Path | None) -> None:
+        """Opens the part file and writes its header. Raises av.FFmpegError and ValueError."""
+        try:
+            self._write_header(fps, audio_from, recode=False)
+        except (av.FFmpegError, ValueError):
+            if self._tracks is None or self._container is None:
+                raise
+            # The container does not take a track as it is.
+            self._close_tracks()
+            self.notes.clear()
+            with suppress(av.FFmpegError, ValueError):
+                self._container.close()
+            self._write_header(fps, audio_from, recode=True)
+
+    def _write_header(self, fps: float, audio_from: Path | None, *, recode: bool) -> None:
+        self._container = _open(self._part.path, self._recording)
+        self._stream = _add_stream(self._container, self._codec, self._size, fps)
+        if audio_from is not None:
+            self._tracks = open_tracks(audio_from, self._container, self.notes, recode=recode)
+        if self._tracks is not None:
+            self._start = self._tracks.first_picture
+        if not self._recording:
+            self._container.start_encoding()
+        # libavformat crashes at the end of a recording that has a header and no packet:
+        # its header is written with the first one.
 
     def describe(self) -> str:
         width, height = self._size
@@ -138,8 +134,8 @@ class VideoWriter:
             frame = _encodable(picture, self._codec)
             frame.pts, frame.time_base = ticks, Fraction(1, TICKS)
             self._container.mux(self._stream.encode(frame))
-            if self._sound is not None:
-                self._sound.mux_until(ticks / TICKS)
+            if self._tracks is not None:
+                self._tracks.mux_until(ticks / TICKS)
         except av.FFmpegError as error:
             self._break_off()
             raise SinkError(why_unwritable(self.path, error, INSTEAD)) from error
@@ -152,15 +148,15 @@ class VideoWriter:
             return self._drop()
         try:
             self._container.mux(self._stream.encode(None))
-            if self._sound is not None:
-                self._sound.finish(self._last_ticks / TICKS)
+            if self._tracks is not None:
+                self._tracks.finish(self._last_ticks / TICKS)
             self._container.close()
             self._part.keep()
         except (av.FFmpegError, OSError) as error:
             self._break_off()
             raise SinkError(why_unwritable(self.path, error, INSTEAD)) from error
         self._container = None
-        self._close_sound()
+        self._close_tracks()
 
     def _picture(self, shot: Shot) -> Picture:
         """What the codec is fed: (H, W, 3), (H, W, 4) or (H, W) uint8."""
@@ -184,7 +180,7 @@ class VideoWriter:
     def _drop(self) -> None:
         """Closes everything and removes the part file, whatever state it is in."""
         container, self._container = self._container, None
-        self._close_sound()
+        self._close_tracks()
         # First, where the system can: without its file a long film's end takes no time.
         self._part.drop()
         if container is not None:
@@ -203,10 +199,10 @@ class VideoWriter:
                     self._part.keep()
         self._drop()
 
-    def _close_sound(self) -> None:
-        if self._sound is not None:
-            self._sound.close()
-            self._sound = None
+    def _close_tracks(self) -> None:
+        if self._tracks is not None:
+            self._tracks.close()
+            self._tracks = None
 
 
 def _begin(path: Path) -> Part:
@@ -261,6 +257,7 @@ def _add_stream(container: OutputContainer, codec: Codec, size: Size, fps: float
     assert isinstance(stream, av.VideoStream)
     stream.width, stream.height = size
     stream.pix_fmt = codec.pixels
+    stream.disposition = Disposition.default
     context = stream.codec_context
     context.time_base = Fraction(1, TICKS)
     if codec.fed != "gray":

@@ -2,14 +2,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bshm_live.compositing.background import Blur, VideoLoop, cover, open_background, plain
+from bshm_live.compositing.background import Blur, cover, open_background, plain
 from bshm_live.errors import SettingsError
 from bshm_live.settings import BackgroundSpec, parse_background
 from bshm_live.types import Frame, HostMatte, Matte
@@ -185,52 +184,3 @@ def test_blur_leaves_a_plain_room_plain() -> None:
 def test_blur_of_nothing_but_person_is_finite() -> None:
     out = Blur(25, (96, 64))(frame(plain((1, 2, 250), (96, 64))), matte(np.ones((64, 96))))
     assert not out.any()
-
-
-# --- video loop -------------------------------------------------------------------------------
-
-COUNT = 10  # frames of the clip, each of its own grey
-
-
-def clip(path: Path, fps: int) -> Path:
-    with av.open(str(path), "w") as file:
-        stream = file.add_stream("ffv1", rate=fps)
-        stream.width, stream.height, stream.pix_fmt = 32, 24, "gray"
-        for number in range(COUNT):
-            grey = np.full((24, 32), 20 * number + 10, np.uint8)
-            file.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="gray")))
-        file.mux(stream.encode())
-    return path
-
-
-def shown(loop: VideoLoop, times: list[float]) -> list[int]:
-    """The number of the clip's frame that is shown at each time."""
-    picture = plain((0, 0, 0), (32, 24))
-    return [round((int(loop(frame(picture, t), None)[12, 16, 0]) - 10) / 20) for t in times]
-
-
-@pytest.mark.parametrize("fps", [10, 24, 25, 30])
-@pytest.mark.parametrize("digits", [3, 9])
-def test_a_video_repeats_without_a_hitch(tmp_path: Path, fps: int, digits: int) -> None:
-    """Every frame once, in order, through several rounds, times rounded to `digits`."""
-    loop = VideoLoop(clip(tmp_path / "loop.mkv", fps), (32, 24))
-    times = [round(number / fps, digits) for number in range(75)]
-    assert shown(loop, times) == [number % COUNT for number in range(75)]
-
-
-def test_a_video_keeps_its_own_pace(tmp_path: Path) -> None:
-    path = clip(tmp_path / "loop.mkv", 20)
-    slower = shown(VideoLoop(path, (32, 24)), [n / 10 for n in range(12)])
-    faster = shown(VideoLoop(path, (32, 24)), [n / 40 for n in range(40)])
-    assert slower == [2 * n % COUNT for n in range(12)]
-    assert faster == [n // 2 % COUNT for n in range(40)]
-
-
-def test_after_a_pause_a_video_goes_on_and_does_not_race(tmp_path: Path) -> None:
-    loop = VideoLoop(clip(tmp_path / "loop.mkv", 20), (32, 24))
-    assert shown(loop, [0.0, 0.05, 60.0, 60.05]) == [0, 1, 2, 3]
-
-
-def test_a_video_is_cut_to_the_output_s_size(tmp_path: Path) -> None:
-    loop = VideoLoop(clip(tmp_path / "loop.mkv", 20), (64, 20))
-    assert loop(frame(plain((0, 0, 0), (64, 20))), None).shape == (20, 64, 3)

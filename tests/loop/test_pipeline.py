@@ -205,3 +205,22 @@ def test_the_clock_keeps_a_bounded_number_of_times() -> None:
         clock("mpn")
     assert len(clock.times["mpn"]) == KEPT
     assert list(clock.quantiles()) == ["mpn"]
+
+
+def test_what_the_input_has_cut_away_stays_away() -> None:
+    """alpha_out = alpha alpha_in; where the input is transparent, the background alone."""
+    own = np.full(SIZE[::-1], 255, np.uint8)
+    own[:, :128] = 0
+    own[:64, 128:] = 128
+    pictures = scenes(3)
+    plain_sink, cut_sink = ListSink(needs_foreground=True), ListSink(needs_foreground=True)
+    build(smooth=False).run(ArraySource(pictures), [plain_sink])
+    frames = [Frame(p, i, i / 25, alpha=own) for i, p in enumerate(pictures)]
+    build(smooth=False).run(frames, [cut_sink])
+    assert any(shot.alpha[:, :128].max() > 200 for shot in plain_sink.shots)
+    for whole, cut in zip(plain_sink.shots, cut_sink.shots, strict=True):
+        assert np.abs(cut.alpha - whole.alpha / 255 * own).max() <= 0.5 + 1e-6
+        assert (cut.composite[:, :128] == BACKDROP).all()
+        assert cut.foreground is not None
+        assert not cut.foreground[:, :128].any()
+        assert np.array_equal(cut.composite[64:, 128:], whole.composite[64:, 128:])

@@ -16,7 +16,9 @@ from bshm_live.errors import SourceError
 from bshm_live.files import camera_device
 from bshm_live.sources import video_file
 from bshm_live.sources import webcam as source_module
-from bshm_live.sources.video_file import MOST_DROPPED, VideoFile, _Clock, declared_bytes, demo_clip
+from bshm_live.sources.clock import MOST_DROPPED, Clock
+from bshm_live.sources.container import declared_bytes
+from bshm_live.sources.video_file import VideoFile, demo_clip
 from bshm_live.sources.webcam import Webcam
 
 BITS = 8  # a frame's number is written as eight columns, black or white
@@ -77,7 +79,7 @@ def test_every_frame_in_order(tmp_path: Path, name: str) -> None:
     assert source.size == (128, 96)
     assert source.fps == pytest.approx(25)
     assert source.count in (60, None)
-    assert source.duration == pytest.approx(2.4, abs=0.05)
+    assert source.length == pytest.approx(2.4, abs=0.05)
     for frame in frames:
         assert frame.image.dtype == np.uint8
         assert frame.image.shape == (96, 128, 3)
@@ -288,8 +290,8 @@ class FakeTime:
 
 def test_pace_keeps_time_and_drops_what_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeTime()
-    monkeypatch.setattr("bshm_live.sources.video_file.time", fake)
-    clock = _Clock(fps=25)
+    monkeypatch.setattr("bshm_live.sources.clock.time", fake)
+    clock = Clock(fps=25)
     shown = []
     for index in range(100):
         if clock.wait_for(index * 0.04):
@@ -301,8 +303,8 @@ def test_pace_keeps_time_and_drops_what_is_late(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_slow_decoder_does_not_starve_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeTime()
-    monkeypatch.setattr("bshm_live.sources.video_file.time", fake)
-    clock = _Clock(fps=25)
+    monkeypatch.setattr("bshm_live.sources.clock.time", fake)
+    clock = Clock(fps=25)
     shown = []
     for index in range(100):
         fake.now += 0.5
