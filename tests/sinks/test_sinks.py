@@ -360,7 +360,7 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
 random = np.random.default_rng(0)
 try:
-    writer = VideoWriter(sys.argv[1], (128, 96), 25)
+    writer = VideoWriter(sys.argv[1], (128, 96), 25, recording=sys.argv[3] == "recording")
     for index in range(20):
         image = random.integers(0, 255, (96, 128, 3), np.uint8)
         writer.send(Shot(image, image[..., 0].copy(), None, index, index / 25, True))
@@ -371,16 +371,23 @@ except SinkError as error:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits there")
-@pytest.mark.parametrize("limit", [100, 20_000, 150_000])
+@pytest.mark.parametrize("kind", ["result", "recording"])
+@pytest.mark.parametrize("limit", [0, 100, 20_000, 150_000])
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.webm"])
-def test_a_file_that_may_not_grow_is_an_error(tmp_path: Path, name: str, limit: int) -> None:
+def test_a_file_that_may_not_grow_is_an_error(
+    tmp_path: Path, name: str, limit: int, kind: str
+) -> None:
     # -B: a compiled module, cut short by the limit, would stay behind.
-    words = [sys.executable, "-B", "-c", LIMITED, str(tmp_path / name), str(limit)]
+    words = [sys.executable, "-B", "-c", LIMITED, str(tmp_path / name), str(limit), kind]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "grew too large" in done.stdout
     assert len(done.stdout.splitlines()) == 1
-    assert names(tmp_path) == []
+    if kind == "result" or limit <= 100:
+        assert names(tmp_path) == []
+    elif names(tmp_path):  # its last packet may be cut short, what is before it is there
+        with av.open(str(tmp_path / name)) as container:
+            assert next(container.decode(video=0)).width == SIZE[0]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of bytes are Linux's")
@@ -475,6 +482,19 @@ def test_a_recording_beside_a_call_is_given_up_with_one_line(
     assert "the disk is nearly full" in line
     assert "the call goes on" in line
     assert len(pictures(tmp_path / "a.mkv")) == 3
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.webm", "a.mov"])
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_a_short_recording(tmp_path: Path, name: str, count: int) -> None:
+    """Before its first packet, and with less in it than the encoder holds back."""
+    for ok in (False, True):
+        sink = VideoWriter(tmp_path / name, SIZE, 25, recording=True)
+        for index in range(count):
+            sink.send(shot(index))
+        sink.close(ok=ok)
+        assert names(tmp_path) == ([name] if ok and count else [])
+    assert not count or len(pictures(tmp_path / name)) == count
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.webm", "a.mov"])
