@@ -1,4 +1,4 @@
-"""Engines that were built once, kept in the user's cache folder under all that they depend on."""
+"""Engines that were built once, in the user's cache folder, by everything they depend on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHA_SHOWN = 16  # hex digits of a network's sha256 in a file's name; the file ho
 
 @dataclass(frozen=True)
 class Key:
-    """All that an engine depends on; one that differs anywhere is never loaded.
+    """All that an engine depends on: one that differs in anything is never loaded.
 
     `flavour` is TensorRT's module with its version, `capability` the GPUs that the engine
     is for, `size` (width, height) as text, `precision` f16 or f32.
@@ -49,7 +49,7 @@ def path(key: Key, kind: str = "engine") -> Path:
 
 
 def load(key: Key, kind: str = "engine") -> bytes | None:
-    """What was stored under the key, or None: not there, or damaged."""
+    """What was stored under the key; None if it is missing or damaged."""
     try:
         content = path(key, kind).read_bytes()
     except OSError:

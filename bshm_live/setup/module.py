@@ -101,7 +101,7 @@ def loaded(system: System) -> Step:
 
 
 def _exclusive(module: Path, name: str) -> bool | None:
-    """What the module was told for a node; None: it was added later, or nothing tells."""
+    """exclusive_caps as loaded for a node; None if it was added later or is unknown."""
     try:
         numbers = (module / "parameters/video_nr").read_text().strip().split(",")
         switches = (module / "parameters/exclusive_caps").read_text().strip().split(",")

@@ -93,7 +93,7 @@ class System:
 
 
 def program() -> list[str]:
-    """Words that start this program again, whatever PATH and the folder are by then."""
+    """Words that start this program again from any folder and with any PATH."""
     started = shutil.which(sys.argv[0])
     if started and Path(started).stem == PROGRAM:
         return [os.path.abspath(started)]
@@ -117,8 +117,11 @@ def is_ours(path: Path, first: str) -> bool | None:
 
 @dataclass(frozen=True)
 class Step:
-    """`files` (path, new text or None: away) and `commands` are what setup does as root;
-    `by_hand` are lines for the user: what setup does not do itself."""
+    """One check of the set-up, and what would make it right.
+
+    `files` (path, and its new text or None to remove it) and `commands` are what setup does
+    as root; `by_hand` are lines for the user: what setup does not do itself.
+    """
 
     done: bool
     text: str

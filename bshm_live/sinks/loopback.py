@@ -1,4 +1,4 @@
-"""v4l2loopback as the system tells of it: which devices there are, and who holds them."""
+"""v4l2loopback devices as the system describes them: which there are, and who has them open."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REFERENCES = Path("/sys/module/v4l2loopback/refcnt")
 
 
 def pick_loopback(root: Path = SYSFS) -> str | None:
-    """The v4l2loopback node called bshm-live, else the first that is not OBS's; None: no such.
+    """The v4l2loopback node called bshm-live, else the first that is not OBS's, or None.
 
     Raises SinkError where OBS's is the only one.
     """
@@ -43,7 +43,7 @@ def loopbacks(root: Path = SYSFS) -> list[Path]:
 def node_label(node: Path) -> str:
     try:
         return (node / "name").read_text(errors="replace").strip()
-    except OSError:  # it went while we looked
+    except OSError:  # it was removed meanwhile
         return ""
 
 
@@ -53,9 +53,9 @@ def label_of(device: str) -> str:
 
 
 def open_nodes(process: str = "self", proc: Path = PROC) -> list[str]:
-    """/dev/video* that a process has open, one entry a descriptor; empty where it may not be asked.
+    """/dev/video* that a process has open, one entry per descriptor; empty if we may not look.
 
-    Raises no OSError: processes come and go, and those of other users are closed to us.
+    Raises no OSError: processes come and go, and those of other users cannot be inspected.
     """
     found = []
     try:
@@ -73,7 +73,7 @@ def open_nodes(process: str = "self", proc: Path = PROC) -> list[str]:
 
 
 def holders(proc: Path = PROC) -> dict[str, set[int]]:
-    """/dev/videoN: the processes that are seen to have it open, this one left out."""
+    """/dev/videoN to the processes that visibly have it open, without this one."""
     found: dict[str, set[int]] = {}
     for entry in proc.iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
@@ -83,7 +83,7 @@ def holders(proc: Path = PROC) -> dict[str, set[int]]:
 
 
 def who_holds(device: str, proc: Path = PROC) -> str:
-    """' (ffmpeg, process 123)' for a message; empty where nobody is seen."""
+    """' (ffmpeg, process 123)' for a message; empty if none is visible."""
     named = []
     for process in sorted(holders(proc).get(os.path.realpath(device), set())):
         try:

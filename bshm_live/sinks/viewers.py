@@ -1,7 +1,7 @@
 """Whether anyone watches the virtual camera (Linux): without a viewer the webcam may rest.
 
-v4l2loopback 0.13 and newer tells it by an event. For older ones the kernel counts
-who holds any of its devices open; what is neither ours nor another device's is
+v4l2loopback 0.13 and newer reports viewers by an event. For older versions the kernel
+counts who has any of its devices open; who is neither us nor a user of another device is
 taken for a viewer. What cannot be known counts as in use.
 """
 
@@ -18,12 +18,12 @@ from .loopback import PROC, REFERENCES, SYSFS, holders, loopbacks, open_nodes
 
 USAGE_EVENT = 0x10E00001  # V4L2_EVENT_PRI_CLIENT_USAGE of v4l2loopback.h
 COUNT_BYTES = 4  # the event's data begin with the count of viewers
-RENEW_S = 2.0  # an event can be missed: the count is asked for anew
+RENEW_S = 2.0  # an event can be missed: the count is read again
 POLL_S = 0.15  # where there are no events
 
 
 class Viewers:
-    """Those who watch a /dev/videoN that this process feeds."""
+    """The programs that read a /dev/videoN which this process feeds."""
 
     def __init__(self, device: str) -> None:
         self._device = os.path.realpath(device)

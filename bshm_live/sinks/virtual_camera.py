@@ -1,8 +1,8 @@
 """The virtual camera: what Zoom, Meet, Teams and OBS pick. It survives losing its device.
 
 Frames come from the loop's thread (`send`), and one thread of the camera's own
-shows them: the newest that it has, at most `fps` a second, none twice but where
-nothing new comes.
+shows them: the newest one, at most `fps` a second, and one again only while nothing
+new comes.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ class VirtualCamera:
             self._output.close()
             self._output = None
 
-    # From here on all is the thread's own.
+    # Everything below runs in the camera's own thread.
 
     def _run(self) -> None:
         while self._wait():
@@ -196,7 +196,7 @@ class VirtualCamera:
         return True
 
     def _show_idle(self, output: Output) -> None:
-        """The background instead of a person who stands still for ever."""
+        """The background, instead of a person who would stay frozen."""
         with self._news:
             known = self._idling and not self._new_idle
             picture = None if known else self._idle.copy()
