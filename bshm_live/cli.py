@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,11 +11,11 @@ from pathlib import Path
 from .commands.missing import told
 from .commands.parser import build_parser
 from .config import read_config
-from .console import escape_what_cannot_be_shown, printable, say, show_log
+from .console import escape_what_cannot_be_shown, finish_output, printable, say, show_log
 from .control.desk import Wish
 from .control.wire import checked_name
 from .control.words import changed
-from .errors import BshmError, SettingsError
+from .errors import BshmError, SettingsError, SinkError
 from .files import path_of
 from .settings import (
     BackgroundSpec,
@@ -246,6 +247,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     escape_what_cannot_be_shown()
     show_log()
     try:
+        code = _run(argv)
+    finally:
+        lost = finish_output()
+    if lost is not None and not code:
+        return _lost_output(lost)
+    return code
+
+
+def _lost_output(error: OSError) -> int:
+    """After words on stdout that got lost: the exit code. Who closed a pipe has seen enough."""
+    if error.errno != errno.EPIPE:
+        say(f"bshm-live: what was printed is lost: {error.strerror}; free some space")
+    return SinkError.exit_code
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    try:
         args = parse(sys.argv[1:] if argv is None else argv)
         with told():
             return RUN[args.command](args)
@@ -254,5 +272,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        return SettingsError.exit_code
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.ENOSPC):
+            raise
+        return _lost_output(error)

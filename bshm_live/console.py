@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import sys
 
 PACKAGE = "bshm_live"
@@ -30,6 +31,18 @@ def say(text: str) -> None:
         print(lines, file=sys.stderr, flush=True)
     except (OSError, ValueError):  # its reader is gone, the disk is full, or it is closed
         return
+
+
+def finish_output() -> OSError | None:
+    """Everything that was printed leaves now; else the reason, and it is given up."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())  # or the interpreter would fail once more at its end
+        os.close(nowhere)
+        return error
+    return None
 
 
 class Lines(logging.Handler):

@@ -1,0 +1,1 @@
+"""Failing inputs, what is expected of each, and what comes."""
