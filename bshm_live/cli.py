@@ -98,6 +98,8 @@ def live_of(args: argparse.Namespace) -> Live:
             stats=args.stats,
             frames=args.frames,
             name=checked_name(args.name),
+            control=args.control,
+            backgrounds=_path(args.backgrounds),
         )
     )
 
@@ -134,6 +136,13 @@ def status(args: argparse.Namespace) -> int:
     from .commands.control import run_status
 
     run_status(args.name, as_json=args.json)
+    return 0
+
+
+def open_(args: argparse.Namespace) -> int:
+    from .commands.control import run_open
+
+    run_open(args.name)
     return 0
 
 
@@ -230,6 +239,7 @@ RUN = {
     "set": set_,
     "status": status,
     "scenes": scenes,
+    "open": open_,
     "video": video,
     "image": image,
     "demo": demo,

@@ -41,6 +41,8 @@ DEFAULTS: Mapping[str, type] = {
     "on_demand": bool,
     "stats": bool,
     "name": str,
+    "control": bool,
+    "backgrounds": str,
 }
 CHOICES = {"preset": PRESETS, "runtime": RUNTIMES, "on_trouble": TROUBLES}
 SCENE: Mapping[str, type] = {"bg": str, "mirror": bool, "light_wrap": bool}
@@ -85,6 +87,13 @@ class Config:
                 many = value if isinstance(value, list) else [value]
                 words += [f"{option}={one}" for one in many]
         return words
+
+
+def gallery_folder() -> Path:
+    """Where the user's backgrounds lie, unless another folder was named."""
+    from platformdirs import user_data_path
+
+    return user_data_path("bshm-live", appauthor=False) / "backgrounds"
 
 
 def config_path() -> Path:

@@ -91,7 +91,8 @@ class Live:
 
     None takes the source's size and rate (frames/s). `on_trouble` is what leaves instead
     of a frame that has no valid matte; `on_demand`: no camera while nobody reads the
-    virtual camera; `frames`: the end after so many; `name`: what commands call it by.
+    virtual camera; `frames`: the end after so many; `name`: what commands call it by;
+    `control`: with a page to change it on, which shows the folder `backgrounds`.
     """
 
     source: str = "0"
@@ -103,6 +104,8 @@ class Live:
     stats: bool = False
     frames: int | None = None
     name: str = "bshm-live"
+    control: bool = False
+    backgrounds: Path | None = None
 
 
 def check_networks(networks: Networks) -> Networks:

@@ -43,6 +43,15 @@ def _plain(value: object) -> bool:
     return value is None or isinstance(value, bool)
 
 
+def run_open(name: str) -> None:
+    """The control page in the user's browser. Raises SettingsError."""
+    import webbrowser
+
+    address = str(ask(name, {"open": True})["address"])
+    print(address)
+    webbrowser.open(address)
+
+
 def run_scenes() -> None:
     """The scenes of the user's file. Raises SettingsError."""
     config = read_config()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+from ..config import gallery_folder
 from ..console import say
 from ..control.server import Server
 from ..errors import SettingsError
@@ -14,6 +15,7 @@ from ..loop.stage import open_stage
 from ..runtimes.choice import require
 from ..settings import Live, Look, Networks
 from ..sinks import open_sink
+from ..sinks.preview import Preview
 from ..sinks.recording import Recording
 from ..sinks.video_file import VideoWriter
 from ..sinks.virtual_camera import VirtualCamera
@@ -51,9 +53,12 @@ def run_live(look: Look, networks: Networks, live: Live) -> None:
         say(f"{source.describe()}; output {size[0]}x{size[1]}; {parts.words}")
         for sink in sinks:
             say(sink.describe())
+        preview = Preview(size)
         watch = LiveWatch(pipeline, sinks, live.frames, steering, source.fps)
         listen(live.name, steering, stack)
-        pipeline.run(frames(source), sinks, watch)
+        if live.control:
+            serve_page(live, steering, preview, stack)
+        pipeline.run(frames(source), [*sinks, preview] if live.control else sinks, watch)
         if not watch.count:
             end_if_asked()  # there is nothing to keep
         watch.summary(stats=live.stats)
@@ -65,6 +70,22 @@ def listen(name: str, steering: Steering, stack: ExitStack) -> None:
         stack.enter_context(Server(name, steering.answer))
     except SettingsError as error:
         say(f"no commands: {error}")
+
+
+def serve_page(live: Live, steering: Steering, preview: Preview, stack: ExitStack) -> None:
+    """The control page, and its address; where it cannot be had, the picture goes on."""
+    from ..control.gallery import Gallery
+    from ..control.page import Page
+
+    try:
+        gallery = Gallery(live.backgrounds or gallery_folder())
+        page = Page(live.name, steering.answer, gallery, preview.jpeg)
+    except OSError as error:
+        say(f"no control page: {error.strerror or error}")
+        return
+    stack.callback(page.close)
+    steering.page = page.address
+    say(f"control page: {page.address}")
 
 
 def open_sinks(

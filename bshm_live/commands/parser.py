@@ -18,6 +18,7 @@ EPILOG = """commands:
   bshm-live set KEY=VALUE ...       the running program: at once, no restart
   bshm-live status                  what runs, and how
   bshm-live scenes                  the looks in your file
+  bshm-live open                    the control page, where it runs with --control
   bshm-live video IN -o OUT         a video file
   bshm-live image -i IN -d DIR      pictures, folders, URLs
   bshm-live demo                    the main job on the clip that comes with the package
@@ -110,6 +111,8 @@ def _live(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bg", help=BG_HELP)
     parser.add_argument("--scene", metavar="NAME", help="a look from your file; see scenes")
     parser.add_argument("--name", default=NAME, help=NAME_HELP)
+    parser.add_argument("--control", action="store_true", help="a page to change it on")
+    parser.add_argument("--backgrounds", metavar="DIR", help="the pictures that the page shows")
     parser.add_argument(
         "--source", default="0", help="camera number, /dev/videoN, a video file, demo; default: 0"
     )
@@ -153,7 +156,8 @@ def _control(commands: Any) -> None:
     status = commands.add_parser("status", help="what runs, and how")
     status.add_argument("--json", action="store_true", help="one JSON object")
     commands.add_parser("scenes", help="the looks in your file")
-    for parser in (change, status):
+    page = commands.add_parser("open", help="the control page of the running program")
+    for parser in (change, status, page):
         parser.add_argument("--name", default=NAME, help=NAME_HELP)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from ..config import read_config, save_scene
 from ..control.desk import Desk, Hands, Wish
 from ..control.words import changed, parse_words, words_of
+from ..errors import SettingsError
 from ..loop.adapt import Adapter
 from ..loop.assemble import LiveParts
 from ..loop.stage import Stage, open_stage
@@ -40,7 +41,8 @@ class Steering:
             networks = replace(networks, preset=_known(parts.preset))
             self._adapt(parts.preset)
         self.status: Callable[[], dict[str, Any]] = dict
-        hands = Hands(self._open, _close, parts.load, self._tell)
+        self.page: str | None = None  # its address
+        hands = Hands(self._open, lambda left: left.background.close(), parts.load, self._tell)
         self.desk: Desk[Stage] = Desk(Wish(look, networks), stage, hands)
 
     def attach(self, source: Source, sinks: Sequence[Sink]) -> None:
@@ -60,6 +62,8 @@ class Steering:
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """To a command: what runs, or what became of a wish. Raises BshmError."""
+        if "open" in request:
+            return {"address": self._page_address()}
         if "set" not in request:
             return {"status": self._status()}
         words = parse_words([str(word) for word in request["set"]])
@@ -76,7 +80,13 @@ class Steering:
 
     def close(self) -> None:
         self.desk.close()
-        _close(self.desk.stage())
+        self.desk.stage().background.close()
+
+    def _page_address(self) -> str:
+        """Raises SettingsError where the page is not served."""
+        if self.page is None:
+            raise SettingsError("this program has no page; start it with --control")
+        return self.page
 
     def _change(self, words: dict[str, str]) -> Future[None]:
         answer = self.desk.change(lambda wish: changed(wish, words))
@@ -108,11 +118,13 @@ class Steering:
             "preset": wish.networks.preset or self._parts.preset,
             "preset_follows_the_machine": self._adapter is not None,
             "steady": wish.networks.steady,
+            "page": self.page,
+            "scenes": _scenes(),
             **self.status(),
         }
 
     def _open(self, look: Look) -> Stage:
-        return open_stage(look, self._size, self._live.on_trouble)
+        return open_stage(look, self._size, self._live.on_trouble, live=True)
 
     def _tell(self, look: Look, stage: Stage) -> None:
         """Switches the camera off or on, and shows what stands in while no frame comes."""
@@ -123,11 +135,12 @@ class Steering:
                 sink.show_idle(stage.empty(self._size))
 
 
-def _close(stage: Stage) -> None:
-    """Gives back what a background holds: a video is decoded in a thread of its own."""
-    close = getattr(stage.background, "close", None)
-    if close is not None:
-        close()
+def _scenes() -> list[str]:
+    """The names of the user's scenes; a file that is wrong has none, and says so when it is used."""
+    try:
+        return list(read_config().scenes)
+    except SettingsError:
+        return []
 
 
 def _known(preset: str) -> Preset | None:
