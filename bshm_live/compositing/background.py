@@ -8,8 +8,9 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from ..errors import SettingsError
+from ..errors import SettingsError, SourceError
 from ..settings import BackgroundSpec
+from ..sources.picture import NEUTRAL, read_picture
 from ..types import Frame, Matte, Picture, Size
 
 BLUR_GRID = 4  # the blur is computed on a picture this much smaller
@@ -31,7 +32,10 @@ def open_background(spec: BackgroundSpec, size: Size) -> Background:
     """The background that was asked for, at the output's size. Raises SettingsError."""
     if spec.kind == "picture":
         assert spec.path is not None
-        return Fixed(cover(read_picture(spec.path), size))
+        try:
+            return Fixed(cover(read_picture(spec.path).over(NEUTRAL), size))
+        except SourceError as error:
+            raise SettingsError(f"--bg {error}") from None
     if spec.kind == "video":
         assert spec.path is not None
         return VideoLoop(spec.path, size)
@@ -127,14 +131,6 @@ class VideoLoop:
                 raise SettingsError(f"--bg {self._path}: a video without frames; try another")
         self._shown += 1
         return cover(picture, self._size)
-
-
-def read_picture(path: Path) -> Picture:
-    """BGR picture, turned upright by its EXIF orientation. Raises SettingsError."""
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise SettingsError(f"--bg {path}: not a picture that can be read; try a JPEG or PNG")
-    return picture
 
 
 def cover(picture: Picture, size: Size) -> Picture:
