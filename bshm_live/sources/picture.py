@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from ..errors import SourceError
+from ..files import why_unreadable
 from ..types import Mask8, Picture, Size
 
 MEGAPIXELS_MOST = 64  # keeps a whole run of `image` under 2 GiB
@@ -80,10 +81,10 @@ def check_picture(path: Path) -> None:
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
     """A file that may be a picture. Raises SourceError."""
+    if why := why_unreadable(path):
+        raise SourceError(why)
     try:
-        if not path.exists():
-            raise SourceError(f"{path}: no such file; check the path")
-        if not path.is_file() or path.stat().st_size > FILE_MOST:
+        if path.stat().st_size > FILE_MOST:
             raise NotAPicture(
                 f"{path}: not a picture of up to {MEGAPIXELS_MOST} megapixels; try a JPEG or PNG"
             )

@@ -10,14 +10,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compositing.background import open_background, plain
+from ..compositing.background import open_background
 from ..compositing.compositor import SOLID, Compositor
+from ..compositing.opacity import within
 from ..errors import SettingsError, SourceError
 from ..matting.bshm import Bshm
 from ..matting.tiles import refine_tiles
 from ..settings import BackgroundSpec, brief
+from ..sources.picture import read_picture
 from ..types import Alpha, Frame, Mask8, Matte, Picture, Size
-from .read import decode, read_bytes
 
 HINT_LONGEST = 256  # pixels: about the networks' low size
 STROKE_GAIN = 4.0  # a stroke that covers a quarter of a hint's pixel counts in full
@@ -42,27 +43,37 @@ def cut_out(
     matte: Matte,
     background: BackgroundSpec | None = None,
     *,
+    opacity: Mask8 | None = None,
     stages: bool = False,
 ) -> Layers:
     """What is written of one picture, by role; every array has the picture's size.
 
     alpha (H, W); composite BGR over `background`, or BGRA (straight alpha)
     without one; foreground BGR, black outside; with `stages` coarse and unified
-    (H, W). All uint8, [0, 255]. Raises SettingsError for the background.
+    (H, W). All uint8, [0, 255]. `opacity` (H, W) is the picture's own alpha, which
+    stood over grey for the matte (`Still.over`). Raises SettingsError for the background.
     """
     size: Size = (picture.shape[1], picture.shape[0])
-    if background is None or background.kind == "none":
-        _, alpha, front = Compositor(size)(picture, matte, plain((0, 0, 0), size), foreground=True)
-        assert front is not None
-        over = cv2.merge([*cv2.split(front), alpha])
-    else:
-        behind = open_background(background, size)(Frame(picture, 0, 0.0), matte)
-        over, alpha, front = Compositor(size)(picture, matte, behind, foreground=True)
-        assert front is not None
+    spec = background or BackgroundSpec("none")
+    behind = open_background(spec, size)(Frame(picture, 0, 0.0), matte)
+    made = Compositor(size)(picture, matte, behind, foreground=True)
+    if opacity is not None:
+        made = within(made, picture, opacity, behind)
+    over, alpha, front = made
+    assert front is not None
+    if spec.kind == "none":
+        over = with_alpha(front, alpha)
     layers = {"alpha": alpha, "composite": over, "foreground": front}
     if stages:
         layers |= {"coarse": enlarged(matte.coarse, size), "unified": enlarged(matte.unified, size)}
     return layers
+
+
+def with_alpha(front: Picture, alpha: Mask8) -> NDArray[np.uint8]:
+    """BGRA (H, W, 4)."""
+    whole = np.empty((*alpha.shape, 4), np.uint8)
+    cv2.mixChannels([front, alpha], [whole], [0, 0, 1, 1, 2, 2, 3, 3])
+    return whole
 
 
 def enlarged(mask: Alpha, size: Size) -> Mask8:
@@ -116,9 +127,9 @@ def scribble_hint(strokes: Mask8, size: Size) -> Alpha:
 
 
 def read_scribble(path: Path) -> Mask8:
-    """White on black (h, w). Raises SettingsError."""
+    """White on black (h, w), or on nothing. Raises SettingsError."""
     try:
-        strokes = decode(read_bytes(path), str(path), cv2.IMREAD_GRAYSCALE)
+        strokes = cv2.cvtColor(read_picture(path).over(0), cv2.COLOR_BGR2GRAY)
     except SourceError as error:
         raise SettingsError(f"--scribble {error}") from None
     if not strokes.any():

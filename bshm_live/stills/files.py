@@ -20,6 +20,7 @@ from ..errors import BshmError, SettingsError, SinkError
 from ..files import real, replacing, why_unwritable
 from ..matting.bshm import Bshm
 from ..settings import BackgroundSpec
+from ..sources.picture import NEUTRAL
 from ..types import Mask8
 from .cut import Box, Layers, cut_out, hint_for, matte_still, read_scribble
 from .read import Names, expand, read_still
@@ -108,10 +109,14 @@ class Cutter:
         """read ▸ hint ▸ BSHM ▸ composite ▸ write; an error becomes the outcome."""
         name = self.names.take(where)
         try:
-            picture = read_still(where)
+            still = read_still(where)
+            picture, opacity = still.over(NEUTRAL), still.alpha
+            del still  # a large picture is not kept twice
             hint = hint_for(picture, self.task.box, self.strokes)
             matte = matte_still(self.wide, self.tall, picture, hint=hint)
-            layers = cut_out(picture, matte, self.task.background, stages=self.task.stages)
+            layers = cut_out(
+                picture, matte, self.task.background, opacity=opacity, stages=self.task.stages
+            )
             files = write_pngs(layers, self.folder, name, keep=self.names.inputs)
         except BshmError as error:
             return Outcome(where, error=error)
