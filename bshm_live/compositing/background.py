@@ -10,12 +10,13 @@ import numpy as np
 
 from ..errors import SettingsError, SourceError
 from ..settings import BackgroundSpec
-from ..sources.picture import NEUTRAL, read_picture
+from ..sources.picture import read_picture
 from ..types import Frame, Matte, Picture, Size
 
 BLUR_GRID = 4  # the blur is computed on a picture this much smaller
 BLUR_HEIGHT = 720  # the height for which a blur radius is given
 CLOCK_SLACK = 0.05  # of a frame: files round a frame's time to a millisecond
+UNDER = 0  # the grey level under a transparent background
 DARK = 24  # level of the card that stands in for a blur without a matte
 
 
@@ -33,7 +34,7 @@ def open_background(spec: BackgroundSpec, size: Size) -> Background:
     if spec.kind == "picture":
         assert spec.path is not None
         try:
-            return Fixed(cover(read_picture(spec.path).over(NEUTRAL), size))
+            return Fixed(cover(read_picture(spec.path).over(UNDER), size))
         except SourceError as error:
             raise SettingsError(f"--bg {error}") from None
     if spec.kind == "video":

@@ -34,7 +34,8 @@ HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"
 WIDE_GREY = ("I", "F")  # first letters of the modes with more than 8 bits a level
 PROFILE_MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab ": "LAB"}
 SOLID = 255
-NEUTRAL = 128  # the grey level behind what is transparent
+FAINT = 16  # of 255: below it a pixel's colour is often one that was meant to be hidden
+HIDDEN = 128  # the grey level that stands there instead
 
 log = logging.getLogger(__name__)
 
@@ -47,14 +48,14 @@ class NotAPicture(SourceError):
 class Still:
     """One picture: BGR (H, W, 3), and alpha (H, W) uint8 or None where nothing is transparent.
 
-    Colours are straight: what is hidden may still be in them.
+    Colours are straight, but grey where alpha is below FAINT: what is hidden there is gone.
     """
 
     picture: Picture
     alpha: Mask8 | None
 
     def over(self, level: int) -> Picture:
-        """The picture (H, W, 3) over plain grey of `level`: what is hidden is gone."""
+        """The picture (H, W, 3) over plain grey of `level`."""
         if self.alpha is None:
             return self.picture
         out = np.empty_like(self.picture)
@@ -207,6 +208,7 @@ def pixels(image: Image.Image, transform: ImageCms.ImageCmsTransform | None) -> 
         cv2.cvtColor(np.asarray(as_mode(colours, "RGB")), cv2.COLOR_RGB2BGR, dst=picture[rows])
         if alpha is not None and opacity is not None:
             alpha[rows] = opacity
+            picture[rows][opacity < FAINT] = HIDDEN
     return Still(picture, None if alpha is None or alpha.min() == SOLID else alpha)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..compositing.background import open_background
 from ..compositing.compositor import SOLID, Compositor
-from ..compositing.opacity import within
+from ..compositing.opacity import cut_away
 from ..errors import SettingsError, SourceError
 from ..matting.bshm import Bshm
 from ..matting.tiles import refine_tiles
@@ -23,6 +23,10 @@ from ..types import Alpha, Frame, Mask8, Matte, Picture, Size
 HINT_LONGEST = 256  # pixels: about the networks' low size
 STROKE_GAIN = 4.0  # a stroke that covers a quarter of a hint's pixel counts in full
 ASPECT_SLACK = 0.01  # a scribble's aspect may differ by this share: sizes are rounded
+CROP_MARGIN = 0.05  # of the person's longer side
+CROP_SOLID = 26  # of 255: a tenth
+CROP_SPECK = 0.02  # of the largest part's area
+CROP_SEARCH = 1024  # pixels of the longer side: fine enough to find the person on
 Box = tuple[int, int, int, int]
 Layers = Mapping[str, NDArray[np.uint8]]
 
@@ -50,15 +54,15 @@ def cut_out(
 
     alpha (H, W); composite BGR over `background`, or BGRA (straight alpha)
     without one; foreground BGR, black outside; with `stages` coarse and unified
-    (H, W). All uint8, [0, 255]. `opacity` (H, W) is the picture's own alpha, which
-    stood over grey for the matte (`Still.over`). Raises SettingsError for the background.
+    (H, W). All uint8, [0, 255]. `opacity` (H, W) is the picture's own alpha. Raises
+    SettingsError for the background.
     """
     size: Size = (picture.shape[1], picture.shape[0])
     spec = background or BackgroundSpec("none")
     behind = open_background(spec, size)(Frame(picture, 0, 0.0), matte)
     made = Compositor(size)(picture, matte, behind, foreground=True)
     if opacity is not None:
-        made = within(made, picture, opacity, behind)
+        made = cut_away(made, behind, opacity)
     over, alpha, front = made
     assert front is not None
     if spec.kind == "none":
@@ -74,6 +78,31 @@ def with_alpha(front: Picture, alpha: Mask8) -> NDArray[np.uint8]:
     whole = np.empty((*alpha.shape, 4), np.uint8)
     cv2.mixChannels([front, alpha], [whole], [0, 0, 1, 1, 2, 2, 3, 3])
     return whole
+
+
+def crop_to_person(layers: Layers) -> Layers:
+    """Every layer cut to the person with CROP_MARGIN around; as it is where there is nobody.
+
+    What is smaller than CROP_SPECK of the largest part does not count.
+    """
+    alpha = layers["alpha"]
+    height, width = alpha.shape
+    scale = min(1.0, CROP_SEARCH / max(width, height))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    seen = (cv2.resize(alpha, size, interpolation=cv2.INTER_AREA) >= CROP_SOLID).view(np.uint8)
+    _, _, parts, _ = cv2.connectedComponentsWithStats(seen, connectivity=8)
+    parts = parts[1:]  # the first is what is not person
+    if not len(parts):
+        return layers
+    parts = parts[parts[:, cv2.CC_STAT_AREA] >= CROP_SPECK * parts[:, cv2.CC_STAT_AREA].max()]
+    corner, extent = parts[:, :2], parts[:, 2:4]
+    first, last = corner.min(0), (corner + extent).max(0)
+    margin = CROP_MARGIN * (last - first).max()
+    left, top = np.floor(np.maximum(first - margin, 0) / size * (width, height)).astype(int)
+    right, bottom = np.ceil(np.minimum(last + margin, size) / size * (width, height)).astype(int)
+    return {
+        role: np.ascontiguousarray(layer[top:bottom, left:right]) for role, layer in layers.items()
+    }
 
 
 def enlarged(mask: Alpha, size: Size) -> Mask8:

@@ -6,72 +6,51 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bshm_live.compositing import opacity as module
-from bshm_live.compositing.opacity import FAINT, straight, within
-from bshm_live.sources.picture import NEUTRAL, Still
+from bshm_live.compositing.opacity import cut_away
 
 
-def layers(seed: int, height: int, width: int) -> tuple[np.ndarray, ...]:
-    """Straight colours, opacity, matte, background and the layers of the matte alone."""
+def scene(seed: int, height: int, width: int) -> tuple[np.ndarray, ...]:
+    """Foreground, background, matte and the input's own alpha."""
     rng = np.random.default_rng(seed)
-    colours, background = rng.integers(0, 256, (2, height, width, 3), np.uint8)
-    matte, opacity = rng.choice([0, 1, 5, 40, 128, 254, 255], (2, height, width)).astype(np.uint8)
-    share = matte[..., None] / 255
-    seen = Still(colours, opacity).over(NEUTRAL)
-    front = np.where(share > 0, seen, 0).astype(np.uint8)
-    composite = np.rint(share * seen + (1 - share) * background).astype(np.uint8)
-    return colours, opacity, matte, background, seen, composite, front
+    front, back = rng.integers(0, 256, (2, height, width, 3), np.uint8)
+    matte, alpha = rng.choice([0, 1, 5, 40, 128, 254, 255], (2, height, width)).astype(np.uint8)
+    return front, back, matte, alpha
+
+
+def over(front: np.ndarray, back: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """In float64; `alpha` in [0, 1]."""
+    return back + alpha[..., None] * (front.astype(float) - back)
 
 
 @given(st.integers(0, 99), st.integers(1, 9), st.integers(1, 9))
 @settings(max_examples=60, deadline=None)
-def test_the_smaller_alpha_counts_and_colours_are_straight(seed: int, h: int, w: int) -> None:
-    colours, opacity, matte, background, seen, composite, front = layers(seed, h, w)
-    over, alpha, ahead = within(
-        (composite.copy(), matte.copy(), front.copy()), seen, opacity, background
-    )
-    assert ahead is not None
-    assert np.array_equal(alpha, np.minimum(matte, opacity))
-    whole = opacity == 255
-    assert np.array_equal(over[whole], composite[whole])
-    assert np.array_equal(ahead[whole], front[whole])
-    assert np.array_equal(over[alpha == 0], background[alpha == 0])
-    assert not ahead[alpha == 0].any()
-    share = alpha[..., None] / 255
-    clear = (opacity >= FAINT) & ~whole & (alpha > 0)
-    rounding = 0.51 * 255 / np.maximum(opacity, 1)[..., None] + 0.51
-    assert (np.abs(ahead.astype(int) - colours) <= rounding)[clear].all()
-    want = share * colours + (1 - share) * background
-    assert (np.abs(over - want) <= share * rounding + 0.51)[clear].all()
-
-
-def test_a_colour_hidden_under_next_to_nothing_does_not_show() -> None:
-    opacity = np.tile(np.array([0, 1, 2, 9], np.uint8), (4, 1))
-    hidden = np.full((4, 4, 3), (255, 0, 255), np.uint8)
-    seen = Still(hidden, opacity).over(NEUTRAL)
-    background = np.full_like(seen, NEUTRAL)
-    start = (seen.copy(), np.full((4, 4), 255, np.uint8), seen.copy())
-    over, alpha, front = within(start, seen, opacity, background)
-    assert np.array_equal(alpha, opacity)
-    assert np.abs(over.astype(int) - NEUTRAL).max() <= 9
-    assert front is not None
-    assert front.max() <= NEUTRAL + 9
-
-
-def test_the_layers_are_the_compositor_s_and_the_foreground_may_be_left_out(
-    monkeypatch: pytest.MonkeyPatch,
+def test_it_is_as_if_the_product_of_both_alphas_had_been_composited(
+    seed: int, height: int, width: int
 ) -> None:
+    front, back, matte, alpha = scene(seed, height, width)
+    composite = np.rint(over(front, back, matte / 255)).astype(np.uint8)
+    start = composite.copy(), matte.copy(), front.copy()
+    mixed, level, ahead = cut_away(start, back, alpha)
+    assert ahead is not None
+    assert np.abs(level - matte / 255.0 * alpha).max() <= 0.51
+    assert (level <= alpha).all()
+    there = level > 0
+    assert (
+        np.abs(mixed - over(front, back, matte / 255.0 * alpha / 255))[there].max(initial=0) < 1.1
+    )
+    assert np.array_equal(mixed[~there & (alpha < 255)], back[~there & (alpha < 255)])
+    assert np.array_equal(ahead[there], front[there])
+    assert not ahead[~there & (alpha < 255)].any()
+    assert np.array_equal(mixed[alpha == 255], composite[alpha == 255])
+
+
+def test_the_compositor_s_own_arrays_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    front, back, matte, alpha = scene(3, 6, 7)
+    whole = cut_away((front.copy(), matte.copy(), None), back, alpha)
     monkeypatch.setattr(module, "CHUNK", 5)
-    _, opacity, matte, background, seen, composite, _ = layers(3, 6, 7)
-    over, alpha, front = within((composite, matte, None), seen, opacity, background)
-    assert over is composite
-    assert alpha is matte
-    assert front is None
-
-
-def test_straight_colours_come_back() -> None:
-    colours = np.random.default_rng(1).integers(0, 256, (256, 3), np.uint8)
-    opacity = np.arange(256, dtype=np.uint8)
-    over = Still(colours[None], opacity[None]).over(NEUTRAL)[0]
-    back = straight(over, opacity)
-    assert (np.abs(back - colours) <= 0.51 * 255 / np.maximum(opacity, 1)[:, None])[1:].all()
-    assert (back[0] == NEUTRAL).all()
+    mixed, level, ahead = cut_away((front, matte, None), back, alpha)
+    assert mixed is front
+    assert level is matte
+    assert ahead is None
+    assert np.array_equal(mixed, whole[0])
+    assert np.array_equal(level, whole[1])

@@ -14,7 +14,14 @@ from bshm_live.errors import EngineError, SettingsError, SinkError, SourceError
 from bshm_live.matting.bshm import Bshm
 from bshm_live.settings import BackgroundSpec, parse_background
 from bshm_live.stills import read as still_input
-from bshm_live.stills.cut import box_hint, cut_out, matte_still, parse_box, scribble_hint
+from bshm_live.stills.cut import (
+    box_hint,
+    crop_to_person,
+    cut_out,
+    matte_still,
+    parse_box,
+    scribble_hint,
+)
 from bshm_live.stills.files import Outcome, Task, run_image
 
 
@@ -271,7 +278,17 @@ def test_the_name_from_an_address_stays_in_the_folder() -> None:
 def test_a_box_is_read() -> None:
     assert parse_box("1,2,30,40") == (1, 2, 30, 40)
     assert parse_box(" 1 , 2, 30 ,40 ") == (1, 2, 30, 40)
-    for text in ("", "1,2,3", "1,2,3,4,5", "-1,0,5,5", "0,0,0,5", "a,b,c,d", "1.5,0,5,5"):
+    for text in (
+        "",
+        f"0,0,5,{'9' * 5000}",
+        "0,0,5,٣",
+        "1,2,3",
+        "1,2,3,4,5",
+        "-1,0,5,5",
+        "0,0,0,5",
+        "a,b,c,d",
+        "1.5,0,5,5",
+    ):
         with pytest.raises(SettingsError, match="x,y,w,h"):
             parse_box(text)
 
@@ -330,6 +347,78 @@ def test_a_scribble_that_does_not_fit(tmp_path: Path, run: Run) -> None:
         run(picture, scribble=tmp_path / "gone.png")
     with pytest.raises(SettingsError, match="one of them"):
         run(picture, scribble=file, box=(0, 0, 5, 5))
+
+
+# --- alpha of the input, and the crop ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", [".png", ".webp", ".tif"])
+@pytest.mark.parametrize("background", [None, "#808080"])
+def test_what_a_picture_itself_cut_away_stays_away(
+    tmp_path: Path, run: Run, ending: str, background: str | None
+) -> None:
+    made = portrait(300, 200)
+    own = np.zeros((200, 300), np.uint8)
+    own[:, 150:] = 255
+    own[100:, 150:] = 100
+    hidden = made.picture.copy()
+    hidden[own == 0] = (255, 0, 255)
+    image = Image.fromarray(np.dstack([hidden[..., ::-1], own]))
+    image.save(
+        tmp_path / f"a{ending}", **({"lossless": True, "exact": True} if "w" in ending else {})
+    )
+    assert run(tmp_path / f"a{ending}", background=background and parse_background(background)) == 0
+    alpha, front = run.read("a_alpha.png"), run.read("a_foreground.png")
+    composite = run.read("a_composite.png")
+    assert (alpha <= own).all()
+    assert alpha.max() == 255
+    assert alpha[100:].max() == 100
+    assert not front[own == 0].any()
+    gone = composite[own == 0][:, :3]
+    assert (gone == (0x80 if background else 0)).all()
+    shown = np.abs(front.astype(int) - made.picture)[(own == 100) & (alpha == 100)]
+    assert len(shown)
+    assert shown.max() <= 1  # straight, though half of it is transparent
+
+
+def test_a_transparent_background_lies_over_black(tmp_path: Path, run: Run) -> None:
+    Image.new("RGBA", (30, 20), (200, 100, 50, 128)).save(tmp_path / "bg.png")
+    behind = parse_background(str(tmp_path / "bg.png"))
+    assert run(saved(tmp_path / "a.png"), background=behind) == 0
+    away = run.read("a_composite.png")[run.read("a_alpha.png") == 0]
+    assert (away == (25, 50, 100)).all()
+
+
+def test_every_layer_is_cropped_to_the_person(tmp_path: Path, run: Run) -> None:
+    made = portrait(400, 300)
+    assert run(saved(tmp_path / "a.png", made), stages=True) == 0
+    whole = {name: run.read(name) for name in run.files}
+    assert run(tmp_path / "a.png", stages=True, crop=True) == 0
+    rows, columns = np.nonzero(whole["a_alpha.png"] > 25)
+    box = (rows.min(), rows.max() + 1, columns.min(), columns.max() + 1)
+    margin = round(0.05 * max(box[1] - box[0], box[3] - box[2]))
+    top, left = max(0, box[0] - margin), max(0, box[2] - margin)
+    for name, layer in whole.items():
+        cropped = run.read(name)
+        height, width = cropped.shape[:2]
+        assert abs(height - (min(300, box[1] + margin) - top)) <= 2
+        assert abs(width - (min(400, box[3] + margin) - left)) <= 2
+        places = [(y, x) for y in (top - 1, top, top + 1) for x in (left - 1, left, left + 1)]
+        found = [layer[max(0, y) :, max(0, x) :][:height, :width] for y, x in places]
+        assert any(np.array_equal(cropped, part) for part in found)
+
+
+def test_specks_do_not_widen_the_crop_and_nobody_is_not_cropped() -> None:
+    alpha = np.zeros((300, 400), np.uint8)
+    empty = {"alpha": alpha, "composite": np.zeros((300, 400, 4), np.uint8)}
+    assert crop_to_person(empty)["composite"].shape == (300, 400, 4)
+    alpha[100:200, 150:250] = 255
+    alpha[2:5, 3:6] = 255
+    cropped = crop_to_person(empty)
+    assert cropped["alpha"].shape == (110, 110)
+    assert cropped["composite"].shape == (110, 110, 4)
+    alpha[10:90, 10:60] = 255  # a second person is one
+    assert crop_to_person(empty)["alpha"].shape == (212, 262)
 
 
 # --- failures on the way out ------------------------------------------------------------------
