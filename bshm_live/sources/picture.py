@@ -8,9 +8,10 @@ A small file can unpack to gigabytes: no pixel is decoded before the header's si
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -33,11 +34,13 @@ FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "DIB", "AVIF", "JPEG2000
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 WIDE_GREY = ("I", "F")  # first letters of the modes with more than 8 bits a level
 PROFILE_MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab ": "LAB"}
+STDERR = 2  # its file descriptor
 SOLID = 255
 FAINT = 16  # of 255: below it a pixel's colour is often one that was meant to be hidden
 HIDDEN = 128  # the grey level that stands there instead
 
 log = logging.getLogger(__name__)
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # its words are ours to choose
 
 
 class NotAPicture(SourceError):
@@ -104,11 +107,30 @@ def decode(file: BinaryIO, where: str) -> Still:
         warnings.simplefilter("ignore")  # Pillow's, of what it can live with
         image = header(file, where)
         try:
-            image.load()
+            with silence() if image.format == "TIFF" else nullcontext():
+                image.load()
         except Exception as error:  # a decoder's own: from struct.error to KeyError
             raise SourceError(f"{where}: broken ({said(error)}); save it again") from None
         turn_upright(image)
         return pixels(image, to_srgb(image, where))
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Keeps off the terminal what C code writes to stderr: libtiff has no other way to be quiet."""
+    try:
+        kept = os.dup(STDERR)
+    except OSError:  # there is no stderr
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, STDERR)
+        yield
+    finally:
+        os.dup2(kept, STDERR)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def header(file: BinaryIO, where: str) -> Image.Image:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import struct
 import subprocess
 import sys
@@ -182,16 +183,19 @@ def test_a_side_too_long_is_refused() -> None:
 
 
 MEMORY = """
-import resource, sys
+import sys
 from io import BytesIO
+from pathlib import Path
 from bshm_live.errors import SourceError
 from bshm_live.sources.picture import decode
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def most():
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+before = most()
 try:
     decode(BytesIO(sys.stdin.buffer.read()), "bomb")
 except SourceError as error:
     print(error)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+print((most() - before) // 1024)
 """
 
 
@@ -206,7 +210,7 @@ def bomb(kind: str) -> bytes:
     return png[:33] + whole + png[33:]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no resource module")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("kind", ["text", "profile"])
 def test_side_data_that_unpack_to_gigabytes_take_little(kind: str) -> None:
     done = subprocess.run(
@@ -230,11 +234,15 @@ def told(data: bytes) -> str:
     return ""
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+PACKED = {f"TIFF {way}": {"compression": way} for way in ("tiff_lzw", "tiff_deflate", "jpeg")}
+
+
+@pytest.mark.parametrize("name", [*FORMATS, *PACKED])
 def test_broken_files_are_one_line_and_no_word_of_the_codec_s(
-    kind: str, capfd: pytest.CaptureFixture[str]
+    name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    whole = saved(Image.fromarray(face()), kind, **FORMATS[kind][0])
+    how = PACKED[name] if name in PACKED else FORMATS[name][0]
+    whole = saved(Image.fromarray(face()), name.split()[0], **how)
     rng = np.random.default_rng(0)
     for number in range(60):
         data = bytearray(whole[: len(whole) * (1 + number % 6) // 6])
@@ -242,6 +250,34 @@ def test_broken_files_are_one_line_and_no_word_of_the_codec_s(
             data[at] = rng.integers(256)
         assert told(bytes(data)).isprintable()  # no new line, either
     assert capfd.readouterr() == ("", "")
+    os.write(2, b"heard")
+    assert capfd.readouterr().err == "heard"
+
+
+def test_pillow_s_own_log_is_not_shown() -> None:
+    code = """
+import sys
+from io import BytesIO
+from bshm_live.errors import SourceError
+from bshm_live.sources.picture import decode
+try:
+    decode(BytesIO(sys.stdin.buffer.read()), "a.tif")
+except SourceError as error:
+    print(error)
+"""
+    samples = struct.pack("<HHIHH", 277, 3, 1, 3, 0)
+    data = saved(Image.fromarray(face()), "TIFF")
+    assert samples in data
+    data = data.replace(samples, struct.pack("<HHIHH", 277, 3, 1, 40960, 0))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        input=data,
+        capture_output=True,
+        cwd=PACKAGE.parent,
+        check=True,
+    )
+    assert done.stdout.startswith(b"a.tif: ")
+    assert done.stderr == b""
 
 
 @given(st.binary(max_size=200))
