@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from ..errors import BshmError, SourceError
-from ..files import is_folder, path_of, real, within_name_limit
+from ..files import is_file, is_folder, path_of, real, within_name_limit
 from ..sources.picture import NotAPicture, Still, check_picture, decode, read_picture
 from .download import download
 
@@ -46,6 +46,9 @@ def taken(path: Path) -> bool:
     """
     if is_folder(path):
         log.warning("%s: skipped, a folder; give it by its own name", path)
+        return False
+    if not is_file(path):
+        log.warning("%s: skipped, not a file", path)
         return False
     try:
         check_picture(path)

@@ -173,13 +173,15 @@ def test_a_folder_is_its_pictures_by_name(
         picture.save(folder / name, kind)
     saved(folder / "g.png").rename(folder / "g")
     (folder / "notes.png").write_text("no picture")
+    (folder / "z.png").symlink_to("gone.png")
     assert run(folder) == 0
     done = [Path(outcome.source).name for outcome in run.outcomes]
     assert done == ["a.JPG", "b.png", "c.jfif", "d.avif", "e.gif", "f.jp2", "g"]
     skipped = {Path(record.args[0]).name: record.getMessage() for record in caplog.records}
-    assert set(skipped) == {"deep", "notes.png"}
+    assert set(skipped) == {"deep", "notes.png", "z.png"}
     assert "a folder" in skipped["deep"]
     assert "not a picture" in skipped["notes.png"]
+    assert "not a file" in skipped["z.png"]
 
 
 def test_a_picture_of_a_folder_that_cannot_be_read_fails_by_name(tmp_path: Path, run: Run) -> None:
