@@ -32,13 +32,18 @@ HOME = {
     "tensorrt_rtx": "runtimes.tensorrt_build",
     "pycuda": "runtimes.tensorrt gpu.pycuda",
     "pyvirtualcam": "sinks.obs",
+    "PIL": "sources.picture sources.animation",
+    "pillow_heif": "sources.picture",
+    "httpcore": "stills.download",
     "torch": "",
     "onnx": "runtimes.float16",
     "tools": "",
 }
 HEAVY = {
+    "PIL",
     "av",
     "cv2",
+    "httpcore",
     "linuxpy",
     "numpy",
     "onnxruntime",

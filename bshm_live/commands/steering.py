@@ -136,7 +136,7 @@ class Steering:
 
 
 def _scenes() -> list[str]:
-    """The names of the user's scenes; a file that is wrong has none, and says so when it is used."""
+    """The names of the user's scenes; none where the file is wrong, which a use of it says."""
     try:
         return list(read_config().scenes)
     except SettingsError:

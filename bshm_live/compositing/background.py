@@ -12,12 +12,14 @@ from ..errors import SettingsError, SourceError
 from ..files import why_unreadable
 from ..settings import BackgroundSpec
 from ..sources.animation import is_still
+from ..sources.picture import read_picture
 from ..types import Frame, Matte, Picture, Size
 from .fit import cover as cover
 from .moving import Beside, InStep
 
 BLUR_GRID = 4  # the blur is computed on a picture this much smaller
 BLUR_HEIGHT = 720  # the height for which a blur radius is given
+UNDER = 0  # the grey level under a transparent background
 DARK = 24  # level of the card that stands in for a blur without a matte
 
 
@@ -48,9 +50,9 @@ def open_file(path: Path, size: Size, *, live: bool) -> Background:
     """A picture or a video: the content decides, not the name's ending."""
     if why := why_unreadable(path):
         raise SettingsError(f"--bg {why}")
-    if is_still(path):
-        return Fixed(cover(read_picture(path), size))
     try:
+        if is_still(path):
+            return Fixed(cover(read_picture(path).over(UNDER), size))
         return Beside(path, size) if live else InStep(path, size)
     except SourceError as error:
         raise SettingsError(f"--bg {error}") from None
@@ -113,14 +115,6 @@ def gaussian(x: np.ndarray, sigma: float) -> np.ndarray:
     for _ in range(3):
         x = cv2.blur(x, (side, side), borderType=cv2.BORDER_REFLECT_101)
     return x
-
-
-def read_picture(path: Path) -> Picture:
-    """BGR picture, turned upright by its EXIF orientation. Raises SettingsError."""
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise SettingsError(f"--bg {path}: not a picture that can be read; try a JPEG or PNG")
-    return picture
 
 
 def plain(colour: tuple[int, int, int], size: Size) -> Picture:

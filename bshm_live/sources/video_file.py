@@ -18,7 +18,7 @@ from .clock import MOST_DROPPED, Clock
 from .container import rescue
 from .film import Film
 from .orientation import UPRIGHT, Orientation
-from .pictures import Pictures
+from .to_bgr import Pictures
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame

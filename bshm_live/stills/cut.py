@@ -10,18 +10,23 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compositing.background import open_background, plain
+from ..compositing.background import open_background
 from ..compositing.compositor import SOLID, Compositor
+from ..compositing.opacity import cut_away
 from ..errors import SettingsError, SourceError
 from ..matting.bshm import Bshm
 from ..matting.tiles import refine_tiles
 from ..settings import BackgroundSpec, brief
+from ..sources.picture import read_picture
 from ..types import Alpha, Frame, Mask8, Matte, Picture, Size
-from .read import decode, read_bytes
 
 HINT_LONGEST = 256  # pixels: about the networks' low size
 STROKE_GAIN = 4.0  # a stroke that covers a quarter of a hint's pixel counts in full
 ASPECT_SLACK = 0.01  # a scribble's aspect may differ by this share: sizes are rounded
+CROP_MARGIN = 0.05  # of the person's longer side
+CROP_SOLID = 26  # of 255: a tenth
+CROP_SPECK = 0.02  # of the largest part's area
+CROP_SEARCH = 1024  # pixels of the longer side: fine enough to find the person on
 Box = tuple[int, int, int, int]
 Layers = Mapping[str, NDArray[np.uint8]]
 
@@ -42,27 +47,62 @@ def cut_out(
     matte: Matte,
     background: BackgroundSpec | None = None,
     *,
+    opacity: Mask8 | None = None,
     stages: bool = False,
 ) -> Layers:
     """What is written of one picture, by role; every array has the picture's size.
 
     alpha (H, W); composite BGR over `background`, or BGRA (straight alpha)
     without one; foreground BGR, black outside; with `stages` coarse and unified
-    (H, W). All uint8, [0, 255]. Raises SettingsError for the background.
+    (H, W). All uint8, [0, 255]. `opacity` (H, W) is the picture's own alpha. Raises
+    SettingsError for the background.
     """
     size: Size = (picture.shape[1], picture.shape[0])
-    if background is None or background.kind == "none":
-        _, alpha, front = Compositor(size)(picture, matte, plain((0, 0, 0), size), foreground=True)
-        assert front is not None
-        over = cv2.merge([*cv2.split(front), alpha])
-    else:
-        behind = open_background(background, size)(Frame(picture, 0, 0.0), matte)
-        over, alpha, front = Compositor(size)(picture, matte, behind, foreground=True)
-        assert front is not None
+    spec = background or BackgroundSpec("none")
+    behind = open_background(spec, size)(Frame(picture, 0, 0.0), matte)
+    made = Compositor(size)(picture, matte, behind, foreground=True)
+    if opacity is not None:
+        made = cut_away(made, behind, opacity)
+    over, alpha, front = made
+    assert front is not None
+    if spec.kind == "none":
+        over = with_alpha(front, alpha)
     layers = {"alpha": alpha, "composite": over, "foreground": front}
     if stages:
         layers |= {"coarse": enlarged(matte.coarse, size), "unified": enlarged(matte.unified, size)}
     return layers
+
+
+def with_alpha(front: Picture, alpha: Mask8) -> NDArray[np.uint8]:
+    """BGRA (H, W, 4)."""
+    whole = np.empty((*alpha.shape, 4), np.uint8)
+    cv2.mixChannels([front, alpha], [whole], [0, 0, 1, 1, 2, 2, 3, 3])
+    return whole
+
+
+def crop_to_person(layers: Layers) -> Layers:
+    """Every layer cut to the person with CROP_MARGIN around; as it is where there is nobody.
+
+    What is smaller than CROP_SPECK of the largest part does not count.
+    """
+    alpha = layers["alpha"]
+    height, width = alpha.shape
+    scale = min(1.0, CROP_SEARCH / max(width, height))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    seen = (cv2.resize(alpha, size, interpolation=cv2.INTER_AREA) >= CROP_SOLID).view(np.uint8)
+    _, _, parts, _ = cv2.connectedComponentsWithStats(seen, connectivity=8)
+    parts = parts[1:]  # the first is what is not person
+    if not len(parts):
+        return layers
+    parts = parts[parts[:, cv2.CC_STAT_AREA] >= CROP_SPECK * parts[:, cv2.CC_STAT_AREA].max()]
+    corner, extent = parts[:, :2], parts[:, 2:4]
+    first, last = corner.min(0), (corner + extent).max(0)
+    margin = CROP_MARGIN * (last - first).max()
+    left, top = np.floor(np.maximum(first - margin, 0) / size * (width, height)).astype(int)
+    right, bottom = np.ceil(np.minimum(last + margin, size) / size * (width, height)).astype(int)
+    return {
+        role: np.ascontiguousarray(layer[top:bottom, left:right]) for role, layer in layers.items()
+    }
 
 
 def enlarged(mask: Alpha, size: Size) -> Mask8:
@@ -116,9 +156,9 @@ def scribble_hint(strokes: Mask8, size: Size) -> Alpha:
 
 
 def read_scribble(path: Path) -> Mask8:
-    """White on black (h, w). Raises SettingsError."""
+    """White on black (h, w), or on nothing. Raises SettingsError."""
     try:
-        strokes = decode(read_bytes(path), str(path), cv2.IMREAD_GRAYSCALE)
+        strokes = cv2.cvtColor(read_picture(path).over(0), cv2.COLOR_BGR2GRAY)
     except SourceError as error:
         raise SettingsError(f"--scribble {error}") from None
     if not strokes.any():

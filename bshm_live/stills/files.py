@@ -21,7 +21,7 @@ from ..files import real, replacing, why_unwritable
 from ..matting.bshm import Bshm
 from ..settings import BackgroundSpec
 from ..types import Mask8
-from .cut import Box, Layers, cut_out, hint_for, matte_still, read_scribble
+from .cut import Box, Layers, crop_to_person, cut_out, hint_for, matte_still, read_scribble
 from .read import Names, expand, read_still
 
 INSTEAD = "choose another --output_dir"
@@ -51,7 +51,7 @@ class Task:
     """What is done with every picture of a run: its PNGs go to `output_dir`.
 
     `box` or `scribble` (a file, white on black) say where the person is; `stages` adds
-    MPN's and QUN's masks.
+    MPN's and QUN's masks; `crop` cuts every file to the person with a little around.
     """
 
     output_dir: Path
@@ -59,6 +59,7 @@ class Task:
     box: Box | None = None
     scribble: Path | None = None
     stages: bool = False
+    crop: bool = False
 
 
 def run_image(
@@ -108,14 +109,23 @@ class Cutter:
         """read ▸ hint ▸ BSHM ▸ composite ▸ write; an error becomes the outcome."""
         name = self.names.take(where)
         try:
-            picture = read_still(where)
-            hint = hint_for(picture, self.task.box, self.strokes)
-            matte = matte_still(self.wide, self.tall, picture, hint=hint)
-            layers = cut_out(picture, matte, self.task.background, stages=self.task.stages)
+            still = read_still(where)
+            hint = hint_for(still.picture, self.task.box, self.strokes)
+            matte = matte_still(self.wide, self.tall, still.picture, hint=hint)
+            layers = cut_out(
+                still.picture,
+                matte,
+                self.task.background,
+                opacity=still.alpha,
+                stages=self.task.stages,
+            )
+            person = cv2.mean(layers["alpha"])[0] / SOLID
+            if self.task.crop:
+                layers = crop_to_person(layers)
             files = write_pngs(layers, self.folder, name, keep=self.names.inputs)
         except BshmError as error:
             return Outcome(where, error=error)
-        return Outcome(where, files, cv2.mean(layers["alpha"])[0] / SOLID)
+        return Outcome(where, files, person)
 
 
 def ready(output_dir: Path) -> Path:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from bshm_live.errors import SourceError
 from bshm_live.sources.orientation import MIRRORED, TURNED, Orientation
-from bshm_live.sources.pictures import HIDDEN, _shrunk
+from bshm_live.sources.to_bgr import HIDDEN, _shrunk
 from bshm_live.sources.video_file import VideoFile
 from bshm_live.types import Frame
 

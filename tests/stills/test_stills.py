@@ -2,25 +2,27 @@ from __future__ import annotations
 
 import errno
 import os
-import struct
-import threading
-import zlib
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from conftest import FakeEngine, Portrait, fake_networks, portrait
+from PIL import Image
 
 from bshm_live.errors import EngineError, SettingsError, SinkError, SourceError
 from bshm_live.matting.bshm import Bshm
 from bshm_live.settings import BackgroundSpec, parse_background
 from bshm_live.stills import read as still_input
-from bshm_live.stills.cut import box_hint, cut_out, matte_still, parse_box, scribble_hint
+from bshm_live.stills.cut import (
+    box_hint,
+    crop_to_person,
+    cut_out,
+    matte_still,
+    parse_box,
+    scribble_hint,
+)
 from bshm_live.stills.files import Outcome, Task, run_image
-from bshm_live.stills.read import read_still
 
 
 @pytest.fixture
@@ -160,38 +162,34 @@ def test_no_person_is_said(tmp_path: Path, run: Run) -> None:
 # --- inputs -----------------------------------------------------------------------------------
 
 
-def exif(jpeg: bytes, orientation: int) -> bytes:
-    """The JPEG with an EXIF segment that holds nothing but the orientation (tag 0x112)."""
-    tiff = struct.pack("<2sHIHHHIHHI", b"II", 42, 8, 1, 0x112, 3, 1, orientation, 0, 0)
-    body = b"Exif\0\0" + tiff
-    return jpeg[:2] + struct.pack(">2sH", b"\xff\xe1", len(body) + 2) + body + jpeg[2:]
-
-
-@pytest.mark.parametrize(
-    ("orientation", "turn"),
-    [
-        (1, None),
-        (3, cv2.ROTATE_180),
-        (6, cv2.ROTATE_90_CLOCKWISE),
-        (8, cv2.ROTATE_90_COUNTERCLOCKWISE),
-    ],
-)
-def test_pictures_are_turned_upright(tmp_path: Path, orientation: int, turn: int | None) -> None:
-    picture = portrait(64, 32, centre=(16, 10)).picture
-    jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes()
-    file = tmp_path / "phone.jpg"
-    file.write_bytes(exif(jpeg, orientation))
-    upright = picture if turn is None else cv2.rotate(picture, turn)
-    assert np.abs(read_still(str(file)).astype(int) - upright).max() < 20
-
-
-def test_a_folder_is_its_pictures_by_name(tmp_path: Path, run: Run) -> None:
+def test_a_folder_is_its_pictures_by_name(
+    tmp_path: Path, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
     folder = tmp_path / "in"
     for name in ("b.png", "a.JPG", "deep/c.png", ".hidden.png"):
         saved(folder / name)
-    (folder / "notes.txt").write_text("no picture")
+    picture = Image.fromarray(portrait().picture)
+    for name, kind in (("c.jfif", "JPEG"), ("d.avif", "AVIF"), ("e.gif", "GIF"), ("f.jp2", None)):
+        picture.save(folder / name, kind)
+    saved(folder / "g.png").rename(folder / "g")
+    (folder / "notes.png").write_text("no picture")
+    (folder / "z.png").symlink_to("gone.png")
     assert run(folder) == 0
-    assert [Path(outcome.source).name for outcome in run.outcomes] == ["a.JPG", "b.png"]
+    done = [Path(outcome.source).name for outcome in run.outcomes]
+    assert done == ["a.JPG", "b.png", "c.jfif", "d.avif", "e.gif", "f.jp2", "g"]
+    skipped = {Path(record.args[0]).name: record.getMessage() for record in caplog.records}
+    assert set(skipped) == {"deep", "notes.png", "z.png"}
+    assert "a folder" in skipped["deep"]
+    assert "not a picture" in skipped["notes.png"]
+    assert "not a file" in skipped["z.png"]
+
+
+def test_a_picture_of_a_folder_that_cannot_be_read_fails_by_name(tmp_path: Path, run: Run) -> None:
+    good = saved(tmp_path / "in" / "b.png")
+    (tmp_path / "in" / "a.jpg").write_bytes(good.read_bytes()[:-50])
+    assert run(tmp_path / "in") == SourceError.exit_code
+    assert [outcome.error is None for outcome in run.outcomes] == [False, True]
+    assert "a.jpg: broken" in str(run.outcomes[0])
 
 
 def test_two_of_the_same_name_are_both_kept(tmp_path: Path, run: Run) -> None:
@@ -264,91 +262,7 @@ def test_nothing_to_do_is_an_error(run: Run) -> None:
         run()
 
 
-def png_header(width: int, height: int) -> bytes:
-    """A PNG that says it is so large, and holds next to nothing."""
-    body = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunk = b"IHDR" + body
-    return (
-        b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
-    )
-
-
-def test_a_picture_too_large_is_refused_by_its_header(tmp_path: Path, run: Run) -> None:
-    (tmp_path / "huge.png").write_bytes(png_header(60000, 60000))
-    assert "60000x60000 is over 6000" in refused(run, tmp_path / "huge.png")
-
-
-@pytest.mark.parametrize("ending", [".png", ".jpg", ".bmp", ".tiff", ".gif"])
-def test_the_header_s_size_is_the_picture_s(ending: str) -> None:
-    data = cv2.imencode(ending, portrait(70, 30).picture)[1].tobytes()
-    assert still_input.claimed_size(data) == (70, 30)
-    for cut in range(60):  # cut short anywhere: no error but the decoder's
-        still_input.claimed_size(data[:cut])
-
-
-def test_just_over_the_limit_in_any_format(tmp_path: Path, run: Run) -> None:
-    for name in ("a.jpg", "a.webp", "a.bmp", "a.tiff"):
-        run.outcomes.clear()
-        cv2.imwrite(str(tmp_path / name), np.zeros((2, still_input.LONGEST + 1, 3), np.uint8))
-        assert "over 6000" in refused(run, tmp_path / name)
-
-
 # --- addresses --------------------------------------------------------------------------------
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Answers by the path."""
-
-    def do_GET(self) -> None:
-        jpeg = cv2.imencode(".png", portrait().picture)[1].tobytes()
-        part = self.path.split("?")[0].strip("/")
-        if part.startswith("to-"):
-            where = {"to-file": "file:///etc/hostname", "to-ftp": "ftp://127.0.0.1/a.png"}
-            self.send_response(302)
-            self.send_header("Location", where.get(part, "/me.png"))
-            self.end_headers()
-        elif part == "large":
-            self.answer(b"x" * 1000, length=still_input.DOWNLOAD_MOST + 1)
-        elif part == "endless":
-            self.answer(b"x" * 300_000, length=None)
-        elif part == "cut.png":
-            self.answer(jpeg, length=len(jpeg) + 10)
-        elif part == "page.png":
-            self.answer(b"<html>not here</html>")
-        elif part == "slow.png":
-            self.server.released.wait(5)  # type: ignore[attr-defined]
-        elif part.endswith(".png"):
-            self.answer(jpeg)
-        else:
-            self.send_error(404)
-
-    def answer(self, data: bytes, length: int | None = -1) -> None:
-        self.send_response(200)
-        if length is not None:
-            self.send_header("Content-Length", str(len(data) if length < 0 else length))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def server() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
-        httpd.released = threading.Event()  # type: ignore[attr-defined]
-        thread = threading.Thread(target=httpd.serve_forever, args=(0.02,))
-        thread.start()
-        yield f"http://127.0.0.1:{httpd.server_port}"
-        httpd.released.set()  # type: ignore[attr-defined]
-        httpd.shutdown()
-        thread.join()
-
-
-def test_an_address_is_fetched_also_behind_a_redirect(run: Run, server: str) -> None:
-    assert run(f"{server}/a%20b/me.png?size=2", f"{server}/to-me") == 0
-    names = [outcome.files[0].name for outcome in run.outcomes]
-    assert names == ["me_alpha.png", "to-me_alpha.png"]
 
 
 def test_the_name_from_an_address_stays_in_the_folder() -> None:
@@ -360,48 +274,23 @@ def test_the_name_from_an_address_stays_in_the_folder() -> None:
     assert len(name("http://host/" + "x" * 999)) == still_input.NAME_LONGEST
 
 
-@pytest.mark.parametrize(
-    ("path", "says"),
-    [
-        ("/missing.jpg", "404"),
-        ("/to-file", "302"),
-        ("/to-ftp", "ftp"),
-        ("/large", "larger than 50 MB"),
-        ("/cut.png", "broke off"),
-        ("/page.png", "JPEG or PNG"),
-    ],
-)
-def test_addresses_that_fail(run: Run, server: str, path: str, says: str) -> None:
-    assert says in refused(run, server + path)
-
-
-def test_an_endless_answer_is_cut_off(
-    run: Run, server: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(still_input, "DOWNLOAD_MOST", 100_000)
-    assert "larger than" in refused(run, f"{server}/endless")
-
-
-def test_a_server_that_says_nothing(run: Run, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(still_input, "DOWNLOAD_WAIT", 0.2)
-    assert "timed out" in refused(run, f"{server}/slow.png")
-
-
-@pytest.mark.parametrize(
-    "url",
-    ["ftp://host/a.png", "file:///etc/hostname", "http://127.0.0.1:1/a.png", "http://[/a.png"],
-)
-def test_addresses_that_cannot_be(run: Run, url: str) -> None:
-    assert url in refused(run, url)
-
-
 # --- hints ------------------------------------------------------------------------------------
 
 
 def test_a_box_is_read() -> None:
     assert parse_box("1,2,30,40") == (1, 2, 30, 40)
     assert parse_box(" 1 , 2, 30 ,40 ") == (1, 2, 30, 40)
-    for text in ("", "1,2,3", "1,2,3,4,5", "-1,0,5,5", "0,0,0,5", "a,b,c,d", "1.5,0,5,5"):
+    for text in (
+        "",
+        f"0,0,5,{'9' * 5000}",
+        "0,0,5,٣",
+        "1,2,3",
+        "1,2,3,4,5",
+        "-1,0,5,5",
+        "0,0,0,5",
+        "a,b,c,d",
+        "1.5,0,5,5",
+    ):
         with pytest.raises(SettingsError, match="x,y,w,h"):
             parse_box(text)
 
@@ -460,6 +349,78 @@ def test_a_scribble_that_does_not_fit(tmp_path: Path, run: Run) -> None:
         run(picture, scribble=tmp_path / "gone.png")
     with pytest.raises(SettingsError, match="one of them"):
         run(picture, scribble=file, box=(0, 0, 5, 5))
+
+
+# --- alpha of the input, and the crop ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", [".png", ".webp", ".tif"])
+@pytest.mark.parametrize("background", [None, "#808080"])
+def test_what_a_picture_itself_cut_away_stays_away(
+    tmp_path: Path, run: Run, ending: str, background: str | None
+) -> None:
+    made = portrait(300, 200)
+    own = np.zeros((200, 300), np.uint8)
+    own[:, 150:] = 255
+    own[100:, 150:] = 100
+    hidden = made.picture.copy()
+    hidden[own == 0] = (255, 0, 255)
+    image = Image.fromarray(np.dstack([hidden[..., ::-1], own]))
+    image.save(
+        tmp_path / f"a{ending}", **({"lossless": True, "exact": True} if "w" in ending else {})
+    )
+    assert run(tmp_path / f"a{ending}", background=background and parse_background(background)) == 0
+    alpha, front = run.read("a_alpha.png"), run.read("a_foreground.png")
+    composite = run.read("a_composite.png")
+    assert (alpha <= own).all()
+    assert alpha.max() == 255
+    assert alpha[100:].max() == 100
+    assert not front[own == 0].any()
+    gone = composite[own == 0][:, :3]
+    assert (gone == (0x80 if background else 0)).all()
+    shown = np.abs(front.astype(int) - made.picture)[(own == 100) & (alpha == 100)]
+    assert len(shown)
+    assert shown.max() <= 1  # straight, though half of it is transparent
+
+
+def test_a_transparent_background_lies_over_black(tmp_path: Path, run: Run) -> None:
+    Image.new("RGBA", (30, 20), (200, 100, 50, 128)).save(tmp_path / "bg.png")
+    behind = parse_background(str(tmp_path / "bg.png"))
+    assert run(saved(tmp_path / "a.png"), background=behind) == 0
+    away = run.read("a_composite.png")[run.read("a_alpha.png") == 0]
+    assert (away == (25, 50, 100)).all()
+
+
+def test_every_layer_is_cropped_to_the_person(tmp_path: Path, run: Run) -> None:
+    made = portrait(400, 300)
+    assert run(saved(tmp_path / "a.png", made), stages=True) == 0
+    whole = {name: run.read(name) for name in run.files}
+    assert run(tmp_path / "a.png", stages=True, crop=True) == 0
+    rows, columns = np.nonzero(whole["a_alpha.png"] > 25)
+    box = (rows.min(), rows.max() + 1, columns.min(), columns.max() + 1)
+    margin = round(0.05 * max(box[1] - box[0], box[3] - box[2]))
+    top, left = max(0, box[0] - margin), max(0, box[2] - margin)
+    for name, layer in whole.items():
+        cropped = run.read(name)
+        height, width = cropped.shape[:2]
+        assert abs(height - (min(300, box[1] + margin) - top)) <= 2
+        assert abs(width - (min(400, box[3] + margin) - left)) <= 2
+        places = [(y, x) for y in (top - 1, top, top + 1) for x in (left - 1, left, left + 1)]
+        found = [layer[max(0, y) :, max(0, x) :][:height, :width] for y, x in places]
+        assert any(np.array_equal(cropped, part) for part in found)
+
+
+def test_specks_do_not_widen_the_crop_and_nobody_is_not_cropped() -> None:
+    alpha = np.zeros((300, 400), np.uint8)
+    empty = {"alpha": alpha, "composite": np.zeros((300, 400, 4), np.uint8)}
+    assert crop_to_person(empty)["composite"].shape == (300, 400, 4)
+    alpha[100:200, 150:250] = 255
+    alpha[2:5, 3:6] = 255
+    cropped = crop_to_person(empty)
+    assert cropped["alpha"].shape == (110, 110)
+    assert cropped["composite"].shape == (110, 110, 4)
+    alpha[10:90, 10:60] = 255  # a second person is one
+    assert crop_to_person(empty)["alpha"].shape == (212, 262)
 
 
 # --- failures on the way out ------------------------------------------------------------------
