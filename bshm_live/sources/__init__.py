@@ -9,6 +9,7 @@ from pathlib import Path
 from ..files import camera_device, path_of
 from ..types import Size
 from .live_camera import GiveUp, LiveCamera, Report
+from .network import NetworkCamera, is_address, shown
 from .video_file import VideoFile
 from .webcam import Webcam, device_name
 
@@ -31,10 +32,13 @@ def open_source(
     fps: float | None = None,
     report: Report = lambda line: None,
 ) -> LiveCamera | VideoFile:
-    """A camera number or /dev/videoN, for as long as it takes; or a video file at its own pace.
+    """A camera number, /dev/videoN or an address, for as long as it takes; or a video file.
 
-    `size` and `fps` are wishes to a camera. Raises SourceError.
+    The file plays at its own pace. `size` and `fps` are wishes to a camera that is
+    plugged in. Raises SourceError.
     """
+    if is_address(text):
+        return LiveCamera(lambda give_up: NetworkCamera(text, give_up), shown(text), report)
     device = camera_device(text)
     if device is None:
         return VideoFile(path_of(text), pace=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -10,6 +11,7 @@ import av
 from av.stream import Disposition
 
 from ..errors import SourceError
+from ..files import is_file
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -17,17 +19,36 @@ if TYPE_CHECKING:
 
 MOST_THREADS = 4  # the networks need the cores more than the decoder does
 LONGEST = 8192  # pixels on a side: a small file can claim gigabytes a frame
+STDIN = "-"
+SEQUENCE = re.compile(r"%(?:0[1-9])?d")  # as FFmpeg, and C's printf, write a number's place
+SEQUENCE_FPS = 25  # frames per second of pictures that do not say
 NOT_VIDEO = ("image2", "_pipe", "tty", "subviewer", "srt")
 MP4_BOXES = frozenset(
     b"ftyp styp moov moof mdat sidx mfra free skip wide uuid meta pnot emsg prft".split()
 )
 
 
+def is_stdin(path: Path) -> bool:
+    """Whether `-` is meant: what comes in by a pipe, once."""
+    return str(path) == STDIN
+
+
+def is_sequence(path: Path) -> bool:
+    """Whether the name stands for numbered pictures, as in frame-%04d.png."""
+    return SEQUENCE.search(path.name) is not None and not is_file(path)
+
+
 def open_container(path: Path) -> InputContainer:
     """The file as FFmpeg reads it. Raises SourceError, also for pictures and texts."""
     try:
+        if is_stdin(path):
+            return av.open("pipe:0", metadata_errors="replace")
         # 'file:' keeps a colon in the name from being read as a protocol.
-        container = av.open(f"file:{path.absolute()}", metadata_errors="replace")
+        address = f"file:{path.absolute()}"
+        if is_sequence(path):
+            options = {"start_number": str(_first_number(path)), "framerate": str(SEQUENCE_FPS)}
+            return av.open(address, format="image2", options=options)
+        container = av.open(address, metadata_errors="replace")
     except av.FFmpegError as error:
         raise SourceError(_unreadable(path, error)) from error
     if any(word in container.format.name for word in NOT_VIDEO):
@@ -39,7 +60,21 @@ def open_container(path: Path) -> InputContainer:
     return container
 
 
-def film_of(container: InputContainer, path: Path) -> VideoStream:
+def _first_number(path: Path) -> int:
+    """The lowest number of a sequence's pictures. Raises SourceError: there is none."""
+    before, after = (re.escape(part) for part in SEQUENCE.split(path.name, maxsplit=1))
+    number = re.compile(f"{before}([0-9]+){after}")
+    try:
+        found = [number.fullmatch(one.name) for one in path.parent.iterdir()]
+    except OSError as error:
+        raise SourceError(f"{path.parent}: {error.strerror}; check the path") from error
+    numbers = [int(match[1]) for match in found if match]
+    if not numbers:
+        raise SourceError(f"{path}: no such pictures; check the name")
+    return min(numbers)
+
+
+def film_of(container: InputContainer, path: Path | str) -> VideoStream:
     """The film itself, not the cover picture of a song. Raises SourceError."""
     for stream in container.streams.video:
         if Disposition.attached_pic not in stream.disposition:
@@ -62,6 +97,8 @@ def check_complete(path: Path, container: InputContainer, stream: VideoStream) -
     The decoder would not tell: it takes the cut for the end. False: the container
     was read to its end for it, and has to be opened again.
     """
+    if is_stdin(path) or is_sequence(path):
+        return True
     declared, size = declared_bytes(path), path.stat().st_size
     if declared is None or declared <= size:
         return True
@@ -89,6 +126,13 @@ def duration(container: InputContainer, stream: VideoStream) -> float | None:
 
 
 def _unreadable(path: Path, error: av.FFmpegError) -> str:
+    if is_stdin(path):
+        return (
+            f"standard input is not a video that can be read as it comes ({error.strerror}); "
+            "send MKV, MPEG-TS, Y4M or a fragmented MP4"
+        )
+    if is_sequence(path):
+        return f"{path}: no pictures that can be read ({error.strerror}); number PNG or JPEG files"
     declared, size = declared_bytes(path), path.stat().st_size
     if declared is not None and declared > size:
         return (

@@ -15,7 +15,7 @@ from ..files import path_of, why_unreadable
 from ..types import Frame, Size
 from .animation import Animation, is_animation
 from .clock import MOST_DROPPED, Clock
-from .container import rescue
+from .container import is_sequence, is_stdin, rescue
 from .film import Film
 from .orientation import UPRIGHT, Orientation
 from .to_bgr import Pictures
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 class VideoFile:
     """Frames of one video: BGR uint8 (H, W, 3), all of the first one's size, made even.
+
+    `path` is a file, `-` for what comes in by a pipe (once), or a name with the place
+    of a number in it, as in frame-%04d.png, for pictures at 25 frames/s.
 
     `time` is presentation time minus the first frame's, never decreasing;
     `index` counts the file's frames. With `pace` frames come at their own time
@@ -105,6 +108,8 @@ class VideoFile:
         self._begun = None
 
     def _open(self) -> Film | Animation:
+        if is_stdin(self.path) or is_sequence(self.path):
+            return Film(self.path)
         if why := why_unreadable(self.path):
             raise SourceError(why)
         try:
@@ -115,6 +120,8 @@ class VideoFile:
     def _pass(self) -> Iterator[tuple[VideoFrame, float]]:
         """One pass over the file: the one that is begun, or a new one."""
         begun, self._begun = self._begun, None
+        if begun is None and is_stdin(self.path):
+            raise SourceError("standard input can be read only once; save it to a file first")
         return self._play(self._open()) if begun is None else begun
 
     def _play(self, film: Film | Animation) -> Iterator[tuple[VideoFrame, float]]:
