@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MOST_THREADS = 4  # the networks need the cores more than the decoder does
 LONGEST = 8192  # pixels on a side: a small file can claim gigabytes a frame
 STDIN = "-"
+STREAMS = "MKV, MPEG-TS, Y4M or a fragmented MP4"  # what can be read as it comes
 SEQUENCE = re.compile(r"%(?:0[1-9])?d")  # as FFmpeg, and C's printf, write a number's place
 SEQUENCE_FPS = 25  # frames per second of pictures that do not say
 NOT_VIDEO = ("image2", "_pipe", "tty", "subviewer", "srt")
@@ -113,8 +114,15 @@ def check_complete(path: Path, container: InputContainer, stream: VideoStream) -
     )
 
 
+def shown(path: Path) -> str:
+    """What a person calls it."""
+    return "standard input" if is_stdin(path) else str(path)
+
+
 def rescue(path: Path) -> str:
     """What to do about a damaged file."""
+    if is_stdin(path):
+        return f"what comes by a pipe must be {STREAMS}"
     return f"copy it again, or save what is whole: ffmpeg -i {path.name} -c copy whole.mkv"
 
 
@@ -129,7 +137,7 @@ def _unreadable(path: Path, error: av.FFmpegError) -> str:
     if is_stdin(path):
         return (
             f"standard input is not a video that can be read as it comes ({error.strerror}); "
-            "send MKV, MPEG-TS, Y4M or a fragmented MP4"
+            f"send {STREAMS}"
         )
     if is_sequence(path):
         return f"{path}: no pictures that can be read ({error.strerror}); number PNG or JPEG files"

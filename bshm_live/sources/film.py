@@ -12,7 +12,7 @@ import av
 from av.filter import Graph
 
 from ..errors import SourceError
-from .container import check_complete, duration, film_of, open_container, rescue
+from .container import check_complete, duration, film_of, open_container, rescue, shown
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -65,10 +65,12 @@ class Film:
                 yield frame, last
         except av.FFmpegError as error:
             raise SourceError(
-                f"{self._path} is damaged at {last:.2f} s ({error.strerror}); {rescue(self._path)}"
+                f"{shown(self._path)} is damaged at {last:.2f} s ({error.strerror}); {rescue(self._path)}"
             ) from error
         if first is None:
-            raise SourceError(f"{self._path} has no picture that can be decoded; try another file")
+            raise SourceError(
+                f"{shown(self._path)} has no picture that can be decoded; try another file"
+            )
 
     def close(self) -> None:
         self._container.close()
@@ -97,7 +99,7 @@ class Film:
                 yield from filtered(None)
                 filtered = None
             if filtered is None and frame.interlaced_frame:
-                _log.info("%s is interlaced: it is deinterlaced", self._path)
+                _log.info("%s is interlaced: it is deinterlaced", shown(self._path))
                 filtered = _Filter(self._stream, frame)
             if filtered is None:
                 yield frame

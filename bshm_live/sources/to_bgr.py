@@ -14,6 +14,7 @@ from av.video.reformatter import ColorPrimaries, ColorTrc, Interpolation, VideoR
 
 from ..types import Size
 from .orientation import UPRIGHT, Orientation, orientation_of
+from .picture import FAINT, HIDDEN
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -27,7 +28,6 @@ HDR = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)  # PQ and HLG
 WIDE = (ColorPrimaries.BT2020, ColorPrimaries.SMPTE431, ColorPrimaries.SMPTE432)
 WIDEST_PIXEL = 4  # times as wide as high, or the other way: beyond that the file is wrong
 OPAQUE = 255
-HIDDEN = (128, 128, 128)  # BGR in place of colours that the file itself does not show
 
 
 class Pictures:
@@ -63,7 +63,7 @@ class Pictures:
     def __call__(self, frame: VideoFrame) -> tuple[Picture, Mask8 | None]:
         """BGR (H, W, 3), and alpha (H, W) uint8 where anything is not opaque.
 
-        What is wholly transparent is grey. Raises av.FFmpegError.
+        What is nearly transparent is grey. Raises av.FFmpegError.
         """
         way = orientation_of(frame).then(self._turn)
         size = self._upright[::-1] if way.sideways else self._upright
@@ -120,7 +120,7 @@ def _without_hidden(full: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     alpha = np.ascontiguousarray(full[..., 3])
     if int(alpha.min()) == OPAQUE:
         return [picture]
-    picture[alpha == 0] = HIDDEN
+    picture[alpha < FAINT] = HIDDEN
     return [picture, alpha]
 
 

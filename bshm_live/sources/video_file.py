@@ -15,7 +15,7 @@ from ..files import path_of, why_unreadable
 from ..types import Frame, Size
 from .animation import Animation, is_animation
 from .clock import MOST_DROPPED, Clock
-from .container import is_sequence, is_stdin, rescue
+from .container import is_sequence, is_stdin, rescue, shown
 from .film import Film
 from .orientation import UPRIGHT, Orientation
 from .to_bgr import Pictures
@@ -85,7 +85,7 @@ class VideoFile:
 
     def describe(self) -> str:
         width, height = self.size
-        return f"video {self.path}: {width}x{height}, {self._fps:.4g} frames/s"
+        return f"video {shown(self.path)}: {width}x{height}, {self._fps:.4g} frames/s"
 
     def __iter__(self) -> Iterator[Frame]:
         clock = Clock(self._fps, self._most_dropped) if self._pace else None

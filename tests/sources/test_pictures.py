@@ -14,7 +14,8 @@ from PIL import Image
 
 from bshm_live.errors import SourceError
 from bshm_live.sources.orientation import MIRRORED, TURNED, Orientation
-from bshm_live.sources.to_bgr import HIDDEN, _shrunk
+from bshm_live.sources.picture import FAINT, HIDDEN
+from bshm_live.sources.to_bgr import _shrunk
 from bshm_live.sources.video_file import VideoFile
 from bshm_live.types import Frame
 
@@ -371,7 +372,7 @@ def test_alpha_is_read_and_hides_colours(
         for x, level in ((20, 255), (64, 128), (110, 0)):
             assert int(frame.alpha[48, x]) == pytest.approx(level, abs=3)
         assert np.abs(frame.image[48, 20].astype(int) - (60, 120, 180)).max() <= 6
-        assert (frame.image[frame.alpha == 0] == HIDDEN).all()
+        assert (frame.image[frame.alpha < FAINT] == HIDDEN).all()
 
 
 def test_what_is_opaque_has_no_alpha(tmp_path: Path) -> None:
