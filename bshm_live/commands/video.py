@@ -14,7 +14,7 @@ from ..loop.assemble import file_pipeline
 from ..loop.pipeline import Pipeline
 from ..loop.stage import Stage, open_stage
 from ..settings import BackgroundSpec, Look, Networks
-from ..sinks.video_file import Layer, VideoWriter
+from ..sinks import Layer, PictureWriter, VideoWriter, open_file
 from ..sources.video_file import VideoFile, demo_clip
 from ..types import Shot
 from .signals import end_if_asked, frames, handled, held
@@ -42,7 +42,7 @@ def run_video(given: Path, outputs: Outputs, look: Look, networks: Networks) -> 
         transparent = look.background.kind == "none"
         sound = source.path
         files.add(
-            VideoWriter(
+            open_file(
                 outputs.composite,
                 source.size,
                 source.fps,
@@ -56,7 +56,7 @@ def run_video(given: Path, outputs: Outputs, look: Look, networks: Networks) -> 
         )
         for layer, path in layers:
             if path:
-                files.add(VideoWriter(path, source.size, source.fps, layer))
+                files.add(open_file(path, source.size, source.fps, layer))
         seconds, count = run_with_bar(pipeline, source, files)
     for note in files.notes():
         say(note)
@@ -78,7 +78,7 @@ def run_demo(output: Path, spec: BackgroundSpec | None, shown: str, networks: Ne
         stack.callback(stage.background.close)
         words, pipeline = file_pipeline(stage, networks, size, stack)
         files = Files(stack)
-        files.add(VideoWriter(output, size, source.fps))
+        files.add(open_file(output, size, source.fps))
         seconds, count = run_with_bar(pipeline, source, files)
     say(
         f"{output}: the packaged clip, {count} frames of {size[0]}x{size[1]}, "
@@ -91,11 +91,11 @@ class Files:
     """Video files that are all kept when everything went well, and all dropped when not."""
 
     def __init__(self, stack: ExitStack) -> None:
-        self.writers: list[VideoWriter] = []
+        self.writers: list[VideoWriter | PictureWriter] = []
         stack.enter_context(held())
         stack.push(self._leave)
 
-    def add(self, writer: VideoWriter) -> None:
+    def add(self, writer: VideoWriter | PictureWriter) -> None:
         self.writers.append(writer)
 
     def _leave(self, kind: type[BaseException] | None, *_: object) -> None:

@@ -14,12 +14,12 @@ from ..settings import BackgroundSpec
 from ..sources.animation import is_still
 from ..sources.picture import read_picture
 from ..types import Frame, Matte, Picture, Size
+from .fit import UNDER
 from .fit import cover as cover
 from .moving import Beside, InStep
 
 BLUR_GRID = 4  # the blur is computed on a picture this much smaller
 BLUR_HEIGHT = 720  # the height for which a blur radius is given
-UNDER = 0  # the grey level under a transparent background
 DARK = 24  # level of the card that stands in for a blur without a matte
 
 

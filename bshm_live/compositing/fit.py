@@ -7,10 +7,11 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from ..types import Frame, Layers, Mask8, Picture, Size
+from ..sources.orientation import UPRIGHT, Orientation
+from ..types import Frame, Mask8, Picture, Size
 
 OPAQUE = 255
-UNDER = (0, 0, 0)  # BGR: what a transparent background shows
+UNDER = 0  # the grey level under a transparent background
 BESIDE = (128, 128, 128)  # BGR: what the networks see beside a picture that does not fill its frame
 
 
@@ -46,6 +47,14 @@ def contain(frame: Frame, size: Size) -> Frame:
     return replace(frame, image=image, alpha=alpha)
 
 
+def turned(frame: Frame, way: Orientation) -> Frame:
+    """The frame turned or mirrored; a file does that itself, see VideoFile."""
+    if way == UPRIGHT:
+        return frame
+    alpha = None if frame.alpha is None else way.apply(frame.alpha)
+    return replace(frame, image=way.apply(frame.image), alpha=alpha)
+
+
 def fitted(frame: Frame, size: Size, *, whole: bool = False, mirror: bool = False) -> Frame:
     """The frame at the output's size: cut to fill it, or as a `whole`; mirrored where asked for."""
     image, alpha = frame.image, frame.alpha
@@ -62,34 +71,9 @@ def fitted(frame: Frame, size: Size, *, whole: bool = False, mirror: bool = Fals
     return frame if image is frame.image else replace(frame, image=image, alpha=alpha)
 
 
-def kept_away(layers: Layers, background: Picture, frame: Frame) -> Layers:
-    """`cut_away`, where the frame's own input has cut anything away."""
-    return layers if frame.alpha is None else cut_away(layers, background, frame.alpha)
-
-
-def cut_away(layers: Layers, background: Picture, alpha: Mask8) -> Layers:
-    """What the input itself has cut away stays away: the composite's alpha times its own.
-
-    composite + (1 - alpha) (background - composite), the same as alpha in front of
-    the person's own. `alpha` (H, W) uint8. Written into `layers`, which are returned.
-    """
-    composite, matte, foreground = layers
-    cv2.multiply(matte, alpha, dst=matte, scale=1 / OPAQUE)
-    soft = np.flatnonzero((alpha - np.uint8(1)).ravel() < OPAQUE - 1)
-    weight = alpha.ravel().take(soft)[:, None] / np.float32(OPAQUE)
-    mixed, back = composite.reshape(-1, 3), background.reshape(-1, 3).take(soft, 0)
-    front = mixed.take(soft, 0)
-    mixed[soft] = np.rint(front * weight + back * (1 - weight)).astype(np.uint8)
-    gone = (matte == 0).view(np.uint8)
-    cv2.copyTo(background, gone, composite)
-    if foreground is not None:
-        foreground[matte == 0] = 0
-    return composite, matte, foreground
-
-
-def over(picture: Picture, alpha: Mask8 | None, colour: tuple[int, int, int] = UNDER) -> Picture:
-    """The picture laid over one (B, G, R) colour where it is transparent."""
+def over(picture: Picture, alpha: Mask8 | None, level: int = UNDER) -> Picture:
+    """The picture laid over plain grey of `level` where it is transparent."""
     if alpha is None:
         return picture
     weight = alpha[..., None] / np.float32(OPAQUE)
-    return np.rint(picture * weight + np.array(colour, np.float32) * (1 - weight)).astype(np.uint8)
+    return np.rint(level + weight * (picture - np.float32(level))).astype(np.uint8)

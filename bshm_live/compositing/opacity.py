@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..types import Layers, Mask8, Picture
+from ..types import Frame, Layers, Mask8, Picture
 from .compositor import SOLID
 
 CHUNK = 1 << 18  # pixels computed at once: bounds the temporaries
+
+
+def kept_away(layers: Layers, background: Picture, frame: Frame) -> Layers:
+    """`cut_away`, where the frame's own input has cut anything away."""
+    return layers if frame.alpha is None else cut_away(layers, background, frame.alpha)
 
 
 def cut_away(layers: Layers, background: Picture, alpha: Mask8) -> Layers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 
-from ..compositing.fit import kept_away
+from ..compositing.opacity import kept_away
 from ..errors import EngineError
 from ..gpu.matting import DeviceMatte
 from ..gpu.parts import IN_FLIGHT, GpuParts

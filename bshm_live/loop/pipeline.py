@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from ..compositing.fit import fitted, kept_away
+from ..compositing.fit import fitted
+from ..compositing.opacity import kept_away
 from ..errors import EngineError
 from ..types import Frame, Layers, Matte, Parts, Picture, Shot, Sink, Size, Supply
 from .clock import StageClock

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import SinkError
 from ..files import path_of
 from ..types import Shot, Size
-from .video_file import SUFFIXES, Layer, VideoWriter
+from .codecs import QUALITY, SUFFIXES, Layer
+from .pictures import PictureWriter, is_numbered
+from .video_file import VideoWriter
 from .virtual_camera import VirtualCamera
 from .window import Window
 
 if TYPE_CHECKING:
     from ..types import Picture
 
-__all__ = ["Layer", "Null", "VideoWriter", "VirtualCamera", "Window", "open_sink"]
+__all__ = [
+    "Layer",
+    "Null",
+    "PictureWriter",
+    "VideoWriter",
+    "VirtualCamera",
+    "Window",
+    "open_file",
+    "open_sink",
+]
 
 
 class Null:
@@ -33,6 +45,24 @@ class Null:
 
     def close(self, *, ok: bool = True) -> None:
         """Nothing to give back."""
+
+
+def open_file(
+    path: Path,
+    size: Size,
+    fps: float,
+    layer: Layer = "composite",
+    *,
+    audio_from: Path | None = None,
+    transparent: bool = False,
+    quality: int = QUALITY,
+) -> VideoWriter | PictureWriter:
+    """A film, or numbered pictures where the name has the place of a number. Raises SinkError."""
+    if is_numbered(path) and path.suffix.lower() not in SUFFIXES:
+        return PictureWriter(path, size, layer, transparent=transparent)
+    return VideoWriter(
+        path, size, fps, layer, audio_from=audio_from, transparent=transparent, quality=quality
+    )
 
 
 def open_sink(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import av
 
+from ..files import is_file
 from .sound import COPIED, CopiedTrack, RecodedSound
 
 if TYPE_CHECKING:
@@ -158,6 +159,11 @@ def open_tracks(
 
     What is lost on the way is said in `notes`: a film without sound beats none.
     """
+    if str(path) == "-":
+        notes.append("sound left out: standard input is read once, for its pictures")
+        return None
+    if "%" in path.name and not is_file(path):  # a name for many pictures, which have no sound
+        return None
     with ExitStack() as undo:
         try:
             source = undo.enter_context(

@@ -21,6 +21,7 @@ from ..types import Shot, Size
 from .codecs import QUALITY, TRANSPARENT, Codec, choose_codec
 from .codecs import SUFFIXES as SUFFIXES
 from .codecs import Layer as Layer
+from .layers import layer_of
 from .tracks import Tracks, open_tracks
 
 if TYPE_CHECKING:
@@ -75,7 +76,6 @@ class VideoWriter:
             _log.info(LOST_ALPHA.format(self.path, self.path.suffix, " and ".join(TRANSPARENT)))
         self.needs_foreground = layer == "foreground" or self._codec.fed == "bgra"
         self._size = size
-        self._scratch = _scratch(size, self._codec, layer)
         self._start = 0.0  # seconds on the file's clock at which Shot.time is 0
         self._last_ticks: int | None = None
         self._tracks: Tracks | None = None
@@ -160,22 +160,10 @@ class VideoWriter:
 
     def _picture(self, shot: Shot) -> Picture:
         """What the codec is fed: (H, W, 3), (H, W, 4) or (H, W) uint8."""
-        if self._codec.fed == "bgra":
-            cv2.merge([*cv2.split(self._foreground(shot)), shot.alpha], self._scratch)
-            return self._scratch
-        if self._layer == "foreground":
-            return self._foreground(shot)
-        if self._layer == "composite":
-            return shot.composite
-        if self._codec.fed == "gray":
-            return shot.alpha
-        return np.asarray(cv2.cvtColor(shot.alpha, cv2.COLOR_GRAY2BGR, self._scratch), np.uint8)
-
-    def _foreground(self, shot: Shot) -> Picture:
-        """Black where alpha is 0: what was cut away must not lie in a file unseen."""
-        if shot.foreground is None:
-            raise TypeError(f"{self.path} needs Shot.foreground")
-        return np.asarray(cv2.copyTo(shot.foreground, shot.alpha), np.uint8)
+        picture = layer_of(shot, self._layer, with_alpha=self._codec.fed == "bgra")
+        if picture.ndim == 3 or self._codec.fed == "gray":
+            return picture
+        return np.asarray(cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR), np.uint8)
 
     def _drop(self) -> None:
         """Closes everything and removes the part file, whatever state it is in."""
@@ -213,16 +201,6 @@ def _begin(path: Path) -> Part:
         return Part(path, path.suffix)
     except OSError as error:
         raise SinkError(why_unwritable(path, error, INSTEAD)) from error
-
-
-def _scratch(size: Size, codec: Codec, layer: Layer) -> Picture:
-    """The buffer for a picture that has to be put together; empty where none has."""
-    width, height = size
-    if codec.fed == "bgra":
-        return np.empty((height, width, 4), np.uint8)
-    if layer == "alpha" and codec.fed == "bgr24":
-        return np.empty((height, width, 3), np.uint8)
-    return np.empty((0,), np.uint8)
 
 
 def _room(path: Path) -> int:

@@ -64,9 +64,8 @@ class Film:
                 last = max(last, at - first)
                 yield frame, last
         except av.FFmpegError as error:
-            raise SourceError(
-                f"{shown(self._path)} is damaged at {last:.2f} s ({error.strerror}); {rescue(self._path)}"
-            ) from error
+            where = f"{shown(self._path)} is damaged at {last:.2f} s ({error.strerror})"
+            raise SourceError(f"{where}; {rescue(self._path)}") from error
         if first is None:
             raise SourceError(
                 f"{shown(self._path)} has no picture that can be decoded; try another file"

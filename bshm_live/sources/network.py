@@ -15,7 +15,7 @@ from ..errors import SourceError
 from ..types import Frame, Size
 from .container import film_of
 from .film import FPS_UNKNOWN
-from .pictures import Pictures
+from .to_bgr import Pictures
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame

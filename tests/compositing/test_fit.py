@@ -1,11 +1,11 @@
 """Frames that are fitted, and what an input has cut away."""
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bshm_live.compositing.fit import BESIDE, contain, cut_away, fitted, over
+from bshm_live.compositing.fit import BESIDE, contain, fitted, over, turned
+from bshm_live.sources.orientation import TURNED
 from bshm_live.types import Frame
 
 sides = st.integers(2, 120)
@@ -67,39 +67,19 @@ def test_alpha_goes_the_frame_s_way() -> None:
     assert fitted(frame(40, 80), (40, 40), mirror=True).alpha is None
 
 
-@pytest.mark.parametrize("with_foreground", [True, False])
-def test_what_was_cut_away_stays_away(with_foreground: bool) -> None:
-    """alpha_out = alpha alpha_in, and the same composite as with that alpha from the start."""
-    rng = np.random.default_rng(0)
-    shape = (37, 53)
-    front, back = rng.integers(0, 256, (2, *shape, 3)).astype(np.float64)
-    matte = rng.integers(0, 256, shape, np.uint8)
-    given_alpha = rng.choice([0, 255, 255, 1, 90, 200, 254], shape).astype(np.uint8)
-    share = matte[..., None] / 255
-    composite = np.rint(front * share + back * (1 - share)).astype(np.uint8)
-    foreground = front.astype(np.uint8) if with_foreground else None
-    backdrop = back.astype(np.uint8)
-    out, alpha, colours = cut_away(
-        (composite.copy(), matte.copy(), foreground), backdrop, given_alpha
-    )
-    exact = matte / 255 * (given_alpha / 255)
-    assert np.abs(alpha / 255 - exact).max() <= 0.5 / 255 + 1e-6
-    assert (alpha <= given_alpha).all()
-    assert np.abs(out - (front * exact[..., None] + back * (1 - exact[..., None]))).max() <= 1.5
-    assert (out[alpha == 0] == backdrop[alpha == 0]).all()
-    assert (out[given_alpha == 255] == composite[given_alpha == 255])[
-        alpha[given_alpha == 255] > 0
-    ].all()
-    if with_foreground:
-        assert colours is not None
-        assert not colours[alpha == 0].any()
-    else:
-        assert colours is None
+def test_a_frame_is_turned_with_its_alpha() -> None:
+    own = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    one = Frame(np.repeat(own[..., None], 3, 2), 3, 0.5, alpha=own)
+    out = turned(one, TURNED[90])
+    assert np.array_equal(out.image[..., 0], np.rot90(own, -1))
+    assert out.alpha is not None
+    assert np.array_equal(out.alpha, np.rot90(own, -1))
+    assert turned(one, TURNED[0]) is one
 
 
 def test_transparent_pictures_lie_over_a_colour() -> None:
     picture = np.full((1, 3, 3), 100, np.uint8)
     alpha = np.array([[0, 128, 255]], np.uint8)
-    out = over(picture, alpha, (0, 50, 200))
-    assert out.tolist() == [[[0, 50, 200], [50, 75, 150], [100, 100, 100]]]
+    assert over(picture, alpha, 200).tolist() == [[[200] * 3, [150] * 3, [100] * 3]]
+    assert over(picture, alpha).tolist() == [[[0] * 3, [50] * 3, [100] * 3]]
     assert over(picture, None) is picture
