@@ -185,6 +185,7 @@ def image(args: argparse.Namespace) -> int:
         box=parse_box(args.box) if args.box else None,
         scribble=_path(args.scribble),
         stages=args.stages,
+        crop=args.crop_to_person,
     )
     return run_stills(args.input, task, networks_of(args))
 

@@ -180,6 +180,9 @@ def _image(parser: argparse.ArgumentParser) -> None:
     hint.add_argument("--box", metavar="x,y,w,h", help="where the person is, in pixels")
     hint.add_argument("--scribble", metavar="PNG", help="white where the person is")
     parser.add_argument("--stages", action="store_true", help="also MPN's and QUN's masks")
+    parser.add_argument(
+        "--crop-to-person", action="store_true", help="only the part of the picture with the person"
+    )
     _engine_options(parser)
 
 
