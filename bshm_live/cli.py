@@ -6,6 +6,7 @@ import argparse
 import errno
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from .commands.missing import told
@@ -26,6 +27,7 @@ from .settings import (
     check_live,
     check_networks,
     check_outputs,
+    check_quality,
     parse_background,
     parse_size,
 )
@@ -81,7 +83,9 @@ def look_of(args: argparse.Namespace) -> Look:
     for name in ("mirror", "light_wrap"):
         if getattr(args, name, False):
             given[name] = "on"
-    nothing = Look(BackgroundSpec("none"))
+    nothing = Look(
+        BackgroundSpec("none"), rotate=getattr(args, "rotate", 0), fit=getattr(args, "fit", "cover")
+    )
     return changed(Wish(nothing, Networks()), given).look
 
 
@@ -157,7 +161,10 @@ def video(args: argparse.Namespace) -> int:
     from .commands.video import Outputs, run_video
 
     look, given = look_of(args), path_of(args.input)
-    outputs = Outputs(path_of(args.output), _path(args.alpha), _path(args.foreground))
+    layers = _path(args.alpha), _path(args.foreground)
+    outputs = Outputs(path_of(args.output), *layers)
+    if args.quality is not None:
+        outputs = replace(outputs, quality=check_quality(args.quality))
     written = (outputs.composite, outputs.alpha, outputs.foreground)
     check_outputs(filter(None, written), (given, look.background.path))
     run_video(given, outputs, look, networks_of(args))

@@ -21,7 +21,7 @@ from typing import Any
 
 from .errors import SettingsError
 from .files import is_file, own_folder, why_unwritable, write_whole
-from .settings import PRESETS, RUNTIMES, TROUBLES
+from .settings import FITS, PRESETS, ROTATIONS, RUNTIMES, TROUBLES
 
 FILE = "config.toml"
 # What may stand in [defaults]: the main command's options, by the kind of their values.
@@ -35,6 +35,8 @@ DEFAULTS: Mapping[str, type] = {
     "runtime": str,
     "threads": int,
     "mirror": bool,
+    "rotate": int,
+    "fit": str,
     "no_steady": bool,
     "light_wrap": bool,
     "on_trouble": str,
@@ -44,8 +46,20 @@ DEFAULTS: Mapping[str, type] = {
     "control": bool,
     "backgrounds": str,
 }
-CHOICES = {"preset": PRESETS, "runtime": RUNTIMES, "on_trouble": TROUBLES}
-SCENE: Mapping[str, type] = {"bg": str, "mirror": bool, "light_wrap": bool}
+CHOICES = {
+    "preset": PRESETS,
+    "runtime": RUNTIMES,
+    "on_trouble": TROUBLES,
+    "rotate": ROTATIONS,
+    "fit": FITS,
+}
+SCENE: Mapping[str, type] = {
+    "bg": str,
+    "mirror": bool,
+    "light_wrap": bool,
+    "rotate": int,
+    "fit": str,
+}
 NAMES = re.compile(r"[\w.-]{1,40}")
 
 Values = Mapping[str, Any]
@@ -167,7 +181,11 @@ def _check_table(
             raise _wrong(path, text, where, key, f"{value!r} is not {_KINDS[kind]}")
         if value not in CHOICES.get(key, (value,)):
             raise _wrong(
-                path, text, where, key, f"{value!r}: choose from {', '.join(CHOICES[key])}"
+                path,
+                text,
+                where,
+                key,
+                f"{value!r}: choose from {', '.join(map(str, CHOICES[key]))}",
             )
         if kind is list and not all(isinstance(one, str) for one in value):
             raise _wrong(path, text, where, key, "a list of texts")

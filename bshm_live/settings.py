@@ -16,6 +16,10 @@ from .types import Size
 Preset = Literal["fast", "balanced", "quality"]
 Runtime = Literal["auto", "onnxruntime", "openvino", "tensorrt"]
 Trouble = Literal["background", "card"]
+Fit = Literal["cover", "contain"]
+Rotate = Literal[0, 90, 180, 270]
+FITS: tuple[Fit, ...] = ("cover", "contain")
+ROTATIONS: tuple[Rotate, ...] = (0, 90, 180, 270)
 PRESETS: tuple[Preset, ...] = ("fast", "balanced", "quality")
 TALL = "tall"  # the networks for portrait format: taken by itself, never asked for
 RUNTIMES: tuple[Runtime, ...] = ("auto", "onnxruntime", "openvino", "tensorrt")
@@ -24,6 +28,7 @@ TROUBLES: tuple[Trouble, ...] = ("background", "card")
 BLUR_DEFAULT = 25  # pixels of radius in a picture 720 high
 BLUR_MOST = 200
 SMALLEST, LARGEST = 64, 8192  # pixels of an output's side
+QUALITY_MOST = 100  # of a video file
 FPS_MOST = 240  # frames/s to ask a camera for
 DIGITS = 9  # no number here has more
 THREADS_A_CORE = 4  # more only get into each other's way
@@ -58,13 +63,21 @@ class Look:
 
     `light_wrap` lets the background's light fall on the person's rim; what is
     transparent gives none. While `paused` the background alone is shown and the camera
-    is off.
+    is off. The source's picture is turned clockwise by `rotate` degrees; one of another
+    format than the output fills it and is cut (cover), or is shown whole with the new
+    background beside it (contain).
     """
 
     background: BackgroundSpec
     mirror: bool = False
     light_wrap: bool = False
     paused: bool = False
+    rotate: Rotate = 0
+    fit: Fit = "cover"
+
+    def turned(self, size: Size) -> Size:
+        """What the turn makes of a picture's size."""
+        return size if self.rotate % 180 == 0 else (size[1], size[0])
 
     @property
     def lit(self) -> bool:
@@ -117,6 +130,13 @@ def check_networks(networks: Networks) -> Networks:
             "0 takes as many as there are cores"
         )
     return networks
+
+
+def check_quality(quality: int) -> int:
+    """The same, if it lies between 0 and 100. Raises SettingsError."""
+    if not 0 <= quality <= QUALITY_MOST:
+        raise SettingsError(f"--quality {quality}: must be between 0 and {QUALITY_MOST}; try 80")
+    return quality
 
 
 def check_frames(frames: int) -> int:

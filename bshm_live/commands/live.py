@@ -36,7 +36,7 @@ def run_live(look: Look, networks: Networks, live: Live) -> None:
         text = str(demo_clip()) if live.source == "demo" else live.source
         source = open_source(text, live.size, live.fps, say)
         stack.callback(source.close)
-        size = live.size or source.size
+        size = live.size or look.turned(source.size)
         stage = open_stage(look, size, live.on_trouble, live=True)
         stack.callback(stage.background.close)
         stack.enter_context(held())  # a recording is whole or not there

@@ -8,7 +8,16 @@ from typing import Any, NoReturn
 from .. import __version__
 from ..console import printable
 from ..control.wire import NAME
-from ..settings import PRESETS, RUNTIMES, TALL, TROUBLES, brief, whole_number
+from ..settings import (
+    FITS,
+    PRESETS,
+    ROTATIONS,
+    RUNTIMES,
+    TALL,
+    TROUBLES,
+    brief,
+    whole_number,
+)
 
 BG_HELP = "a picture, a video (loops), blur or blur:N, #rrggbb or a CSS colour name, none"
 NAME_HELP = "of the running program; several may run"
@@ -108,11 +117,17 @@ def _engine_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _live(parser: argparse.ArgumentParser) -> None:
+    """The words of the main command, in the order in which a person meets them."""
     parser.add_argument("--bg", help=BG_HELP)
     parser.add_argument("--scene", metavar="NAME", help="a look from your file; see scenes")
-    parser.add_argument("--name", default=NAME, help=NAME_HELP)
-    parser.add_argument("--control", action="store_true", help="a page to change it on")
-    parser.add_argument("--backgrounds", metavar="DIR", help="the pictures that the page shows")
+    _live_places(parser)
+    _live_look(parser)
+    _live_run(parser)
+    _engine_options(parser)
+
+
+def _live_places(parser: argparse.ArgumentParser) -> None:
+    """Where frames come from and go to."""
     parser.add_argument(
         "--source", default="0", help="camera number, /dev/videoN, a video file, demo; default: 0"
     )
@@ -125,9 +140,27 @@ def _live(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", metavar="WxH", help="output size; default: the camera's")
     parser.add_argument("--fps", type=rate, help="frames/s to ask the camera for")
     parser.add_argument("--preview", action="store_true", help="a window beside the other sinks")
+
+
+def _live_look(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mirror", action="store_true", help="flip left and right")
+    _turning(parser)
+    parser.add_argument(
+        "--fit",
+        choices=FITS,
+        default="cover",
+        help="a picture of another format is cut to fill the output, or shown whole with the "
+        "new background beside it; default: cover",
+    )
     parser.add_argument("--no-steady", action="store_true", help="no filter over time")
     parser.add_argument("--light-wrap", action="store_true", help=WRAP_HELP)
+
+
+def _live_run(parser: argparse.ArgumentParser) -> None:
+    """How it runs and is reached."""
+    parser.add_argument("--name", default=NAME, help=NAME_HELP)
+    parser.add_argument("--control", action="store_true", help="a page to change it on")
+    parser.add_argument("--backgrounds", metavar="DIR", help="the pictures that the page shows")
     parser.add_argument(
         "--on-trouble",
         choices=TROUBLES,
@@ -141,7 +174,16 @@ def _live(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--stats", action="store_true", help="milliseconds per stage at the end")
     parser.add_argument("--frames", type=whole, help="stop after so many frames")
-    _engine_options(parser)
+
+
+def _turning(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--rotate",
+        type=int,
+        choices=ROTATIONS,
+        default=0,
+        help="degrees clockwise that the picture is turned",
+    )
 
 
 def _control(commands: Any) -> None:
@@ -167,6 +209,13 @@ def _video(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bg", default="none", help=BG_HELP + "; default: none")
     parser.add_argument("--alpha", metavar="FILE", help=".mkv: lossless 8-bit grey (FFV1)")
     parser.add_argument("--foreground", metavar="FILE", help="the person's own colours on black")
+    _turning(parser)
+    parser.add_argument(
+        "--flip", dest="mirror", action="store_true", help="left and right change places"
+    )
+    parser.add_argument(
+        "--quality", type=whole, metavar="N", help="of the file, 0 to 100; default: 80"
+    )
     parser.add_argument("--no-steady", action="store_true", help="no filter over time")
     parser.add_argument("--light-wrap", action="store_true", help=WRAP_HELP)
     _engine_options(parser)

@@ -15,6 +15,7 @@ from ..loop.pipeline import Pipeline
 from ..loop.stage import Stage, open_stage
 from ..settings import BackgroundSpec, Look, Networks
 from ..sinks import Layer, PictureWriter, VideoWriter, open_file
+from ..sinks.codecs import QUALITY
 from ..sources.video_file import VideoFile, demo_clip
 from ..types import Shot
 from .signals import end_if_asked, frames, handled, held
@@ -22,32 +23,33 @@ from .signals import end_if_asked, frames, handled, held
 
 @dataclass(frozen=True)
 class Outputs:
-    """The files that a run writes; None: not that layer."""
+    """The files that a run writes; None: not that layer. `quality` is 0 to 100."""
 
     composite: Path
     alpha: Path | None = None
     foreground: Path | None = None
+    quality: int = QUALITY
 
 
 @handled()
 def run_video(given: Path, outputs: Outputs, look: Look, networks: Networks) -> None:
     """A file, every frame, each output frame with its own matte."""
     source = VideoFile(given)
+    size, fps = look.turned(source.size), source.fps
     with ExitStack() as stack:
         stack.callback(source.close)
-        stage = open_stage(look, source.size)
+        stage = open_stage(look, size)
         stack.callback(stage.background.close)
-        words, pipeline = file_pipeline(stage, networks, source.size, stack)
+        words, pipeline = file_pipeline(stage, networks, size, stack)
         files = Files(stack)
-        transparent = look.background.kind == "none"
-        sound = source.path
         files.add(
             open_file(
                 outputs.composite,
-                source.size,
-                source.fps,
-                audio_from=sound,
-                transparent=transparent,
+                size,
+                fps,
+                audio_from=source.path,
+                transparent=look.background.kind == "none",
+                quality=outputs.quality,
             )
         )
         layers: tuple[tuple[Layer, Path | None], ...] = (
@@ -56,7 +58,7 @@ def run_video(given: Path, outputs: Outputs, look: Look, networks: Networks) -> 
         )
         for layer, path in layers:
             if path:
-                files.add(open_file(path, source.size, source.fps, layer))
+                files.add(open_file(path, size, fps, layer, quality=outputs.quality))
         seconds, count = run_with_bar(pipeline, source, files)
     for note in files.notes():
         say(note)

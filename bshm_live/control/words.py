@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from ..errors import SettingsError
-from ..settings import PRESETS, Look, Networks, parse_background
+from ..settings import FITS, PRESETS, ROTATIONS, Look, Networks, parse_background
 from .desk import Wish
 
+T = TypeVar("T")
 ON, OFF = ("on", "yes", "true", "1"), ("off", "no", "false", "0")
 AUTO = "auto"  # the preset that fits
 
-LOOK = ("bg", "blur", "mirror", "light_wrap", "paused")
+LOOK = ("bg", "blur", "mirror", "light_wrap", "rotate", "fit", "paused")
 NETWORKS = ("preset", "steady")
 SHORT = {"pause": "paused=on", "resume": "paused=off"}  # words that stand alone
 
@@ -44,9 +46,15 @@ def changed(wish: Wish, words: Mapping[str, str]) -> Wish:
     return Wish(look, networks)
 
 
-def words_of(look: Look) -> dict[str, str | bool]:
+def words_of(look: Look) -> dict[str, str | bool | int]:
     """A look as a scene writes it: what `changed` makes the same look of."""
-    return {"bg": look.background.text, "mirror": look.mirror, "light_wrap": look.light_wrap}
+    return {
+        "bg": look.background.text,
+        "mirror": look.mirror,
+        "light_wrap": look.light_wrap,
+        "rotate": look.rotate,
+        "fit": look.fit,
+    }
 
 
 def is_on(key: str, value: str) -> bool:
@@ -58,17 +66,21 @@ def is_on(key: str, value: str) -> bool:
     raise SettingsError(f"set {key}={value}: on or off")
 
 
+def _one_of(key: str, value: str, choices: tuple[T, ...]) -> T:
+    """The choice of that name. Raises SettingsError."""
+    for choice in choices:
+        if value == str(choice):
+            return choice
+    raise SettingsError(f"set {key}={value}: choose from {', '.join(map(str, choices))}")
+
+
 def _blur(look: Look, value: str) -> Look:
     return replace(look, background=parse_background(f"blur:{value}"))
 
 
 def _preset(networks: Networks, value: str) -> Networks:
-    if value == AUTO:
-        return replace(networks, preset=None)
-    for preset in PRESETS:
-        if value == preset:
-            return replace(networks, preset=preset)
-    raise SettingsError(f"set preset={value}: choose from {', '.join((*PRESETS, AUTO))}")
+    preset = None if value == AUTO else _one_of("preset", value, PRESETS)
+    return replace(networks, preset=preset)
 
 
 _LOOK: dict[str, Callable[[Look, str], Look]] = {
@@ -76,6 +88,8 @@ _LOOK: dict[str, Callable[[Look, str], Look]] = {
     "blur": _blur,
     "mirror": lambda look, value: replace(look, mirror=is_on("mirror", value)),
     "light_wrap": lambda look, value: replace(look, light_wrap=is_on("light_wrap", value)),
+    "rotate": lambda look, value: replace(look, rotate=_one_of("rotate", value, ROTATIONS)),
+    "fit": lambda look, value: replace(look, fit=_one_of("fit", value, FITS)),
     "paused": lambda look, value: replace(look, paused=is_on("pause", value)),
 }
 _NETWORKS: dict[str, Callable[[Networks, str], Networks]] = {

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from ..compositing.fit import fitted
+from ..compositing.fit import fitted, turned
 from ..compositing.opacity import kept_away
 from ..errors import EngineError
+from ..sources.orientation import TURNED
 from ..types import Frame, Layers, Matte, Parts, Picture, Shot, Sink, Size, Supply
 from .clock import StageClock
 from .guard import Guard
@@ -151,5 +152,7 @@ class Pipeline:
             self.guard.reset()
 
     def _fit(self, frame: Frame) -> Frame:
-        """The frame at the output's size, mirrored where asked for."""
-        return fitted(frame, self.size, mirror=self.stage.mirror)
+        """The frame at the output's size, turned and mirrored where asked for."""
+        stage = self.stage
+        frame = turned(frame, TURNED[stage.rotate])
+        return fitted(frame, self.size, whole=stage.whole, mirror=stage.mirror)

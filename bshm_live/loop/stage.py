@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..compositing.background import Background, card, first_picture, open_background
 from ..compositing.compositor import LIGHT_WRAP
-from ..settings import Look, Trouble
+from ..settings import Look, Rotate, Trouble
 from ..types import Picture, Size
 
 
@@ -17,7 +17,8 @@ class Stage:
 
     `card` (H, W, 3) is shown instead of the background alone. `wrap` in [0, 1] is how much
     of the background's light falls on the person's rim; None leaves that to the compositor.
-    While `paused` no frame gets a person.
+    While `paused` no frame gets a person. Frames are turned by `rotate` degrees clockwise,
+    and shown `whole` or cut to fill the output.
     """
 
     background: Background
@@ -25,6 +26,8 @@ class Stage:
     card: Picture | None = None
     wrap: float | None = None
     paused: bool = False
+    rotate: Rotate = 0
+    whole: bool = False
 
     def empty(self, size: Size) -> Picture:
         """What is shown while there is no frame, (H, W, 3)."""
@@ -43,4 +46,12 @@ def open_stage(
     """
     background = open_background(look.background, size, live=live)
     stand_in = card(size) if on_trouble == "card" else None
-    return Stage(background, look.mirror, stand_in, LIGHT_WRAP * look.lit, look.paused)
+    return Stage(
+        background,
+        look.mirror,
+        stand_in,
+        LIGHT_WRAP * look.lit,
+        look.paused,
+        look.rotate,
+        look.fit == "contain",
+    )

@@ -118,6 +118,33 @@ def test_other_sizes_are_fitted_and_mirrored() -> None:
     assert np.flatnonzero(sink.shots[0].alpha[64] > 127).mean() > SIZE[0] / 2
 
 
+@pytest.mark.parametrize(
+    ("degrees", "down", "right"), [(90, False, True), (180, True, True), (270, True, False)]
+)
+def test_a_turn_is_clockwise(degrees: int, down: bool, right: bool) -> None:
+    """The upper left corner goes to the upper right, the lower right, the lower left."""
+    size = SIZE if degrees == 180 else SIZE[::-1]
+    picture = portrait(*size, centre=(20, 20), radius=18).picture
+    sink = ListSink()
+    build(rotate=degrees).run(ArraySource([picture]), [sink])
+    assert sink.shots[0].composite.shape == (SIZE[1], SIZE[0], 3)
+    rows, columns = np.nonzero(sink.shots[0].alpha > 127)
+    assert (rows.mean() > SIZE[1] / 2, columns.mean() > SIZE[0] / 2) == (down, right)
+
+
+def test_a_phone_s_picture_is_shown_whole_where_asked_for() -> None:
+    picture = portrait(100, 200, centre=(50, 30), radius=28).picture  # cut to fill: no head
+    sinks = ListSink(), ListSink()
+    build().run(ArraySource([picture]), [sinks[0]])
+    build(whole=True).run(ArraySource([picture]), [sinks[1]])
+    cut, whole = (sink.shots[0] for sink in sinks)
+    sides = np.s_[:, : SIZE[0] // 8]
+    assert (whole.composite[sides] == BACKDROP).all()
+    assert not whole.alpha[sides].any()
+    assert (whole.alpha > 127).any()
+    assert not (cut.alpha > 127).any()
+
+
 def test_a_card_stands_in_where_one_is_given() -> None:
     engines = fake_networks()
     break_engine(engines[2], "raise", lambda call: call == 2)
