@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 GREEN = (0, 128, 0)  # --bg green
+STILL = "red', 0.0, 60"  # a file that has one picture after all
 SHOWN = 70  # characters of a line
 EVIL = re.compile(r"Traceback|Segmentation fault|core dumped|Exception ignored")
 
@@ -126,10 +127,9 @@ def bg_timing(ran: Ran) -> Iterator[str]:
     shown = re.findall(r"out\.mp4 \d+ frames (\[.*\])", ran.said)
     if len(shown) != 4:
         yield f"{len(shown)} of 4 films"
-    for line, want in zip(
-        shown, ("red', 0.0, 30", "red', 0.0, 30", "red', 0.0, 12", "red', 0.0, 12"), strict=False
-    ):
-        if want not in line:
+    wants = (("red', 0.0, 30",), ("red', 0.0, 30",), ("red', 0.0, 12",), ("red', 0.0, 12", STILL))
+    for line, want in zip(shown, wants, strict=False):
+        if not any(word in line for word in want):
             yield line[:SHOWN]
 
 
