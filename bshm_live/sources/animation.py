@@ -22,7 +22,6 @@ SHORTEST_S = 0.02  # what says less is shown for DEFAULT_S, as browsers do
 DEFAULT_S = 0.1
 ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")  # other formats of several pictures hold pages or views
 HEIF = (b"heic", b"heix", b"mif1")  # what a phone's picture says it is, which looks like a video
-BROKEN = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
 
 
 def is_animation(path: Path) -> bool:
@@ -44,18 +43,26 @@ def _looked(path: Path) -> tuple[str | None, int]:
     """
     try:
         with warnings.catch_warnings(), path.open("rb") as file:
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # Pillow's, of what it can live with
             with Image.open(file) as picture:
-                return picture.format, getattr(picture, "n_frames", 1)
+                return picture.format, _count(picture)
     except Image.DecompressionBombError:  # the one who decodes it refuses it by its size
         return "enormous", 1
-    except BROKEN:
+    except Exception:  # a decoder's own, as various as what may be wrong in a file
         pass
     with suppress(OSError), path.open("rb") as file:
         head = file.read(12)
         if head[4:8] == b"ftyp" and head[8:12] in HEIF:
             return "HEIF", 1
     return None, 0
+
+
+def _count(picture: Image.Image) -> int:
+    """How many pictures are in the file; 1 where its decoder fails, as it will once more."""
+    try:
+        return int(getattr(picture, "n_frames", 1))
+    except Exception:
+        return 1
 
 
 class Animation:
@@ -90,7 +97,7 @@ class Animation:
                     picture.load()
                     seconds = float(picture.info.get("duration") or 0) / 1000
                     yield picture, seconds if seconds >= SHORTEST_S else DEFAULT_S
-        except BROKEN as error:
+        except Exception as error:  # a decoder's own
             raise SourceError(
                 f"{self._path} is damaged ({' '.join(str(error).split())}); copy it again"
             ) from error

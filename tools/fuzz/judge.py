@@ -14,7 +14,8 @@ import numpy as np
 CODES = (0, 2, 3, 4, 5)
 # Words of decoders and of loaders, which are no words for a person.
 FOREIGN = re.compile(
-    r"\[\w+ @ 0x|libpng|Corrupt JPEG|TIFF\w*:|\[ ?WARN|OpenCV\(|^\s+at |ERROR:\d|cv::", re.MULTILINE
+    r"\[\w+ @ 0x|libpng|Corrupt JPEG|TIFF\w*:|\[ ?WARN|OpenCV\(|^\s+at |ERROR:\d|cv::|Warning:",
+    re.MULTILINE,
 )
 SLOW_S = 20.0
 HUNGRY_MIB = 2048
