@@ -7,6 +7,7 @@ gives other programs the networks; see `bshm_live.api`. Errors are BshmError and
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,20 @@ if TYPE_CHECKING:
     from .errors import BshmError, EngineError, SettingsError, SinkError, SourceError
 
 __version__ = "0.1.0"
+
+# Nothing leaves the machine. Libraries that report their use are told not to before any of them
+# is imported, whatever the user's environment says, and every process that we start inherits it.
+# A library that reports and reads no variable is silenced in its adapter (runtimes/openvino.py).
+SILENCE = {
+    # ONNX Runtime 1.32 and later: a device id in the user's cache, and a connection to its maker
+    # some five seconds after the import. It looks once, while it is imported.
+    "ORT_DISABLE_TELEMETRY": "1",
+    # Ray: statistics of its use, from the first node that starts.
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # The wish that many libraries heed (consoledonottrack.com).
+    "DO_NOT_TRACK": "1",
+}
+os.environ.update(SILENCE)
 
 __all__ = [
     "BshmError",

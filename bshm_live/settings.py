@@ -25,7 +25,7 @@ TALL = "tall"  # the networks for portrait format: taken by itself, never asked 
 RUNTIMES: tuple[Runtime, ...] = ("auto", "onnxruntime", "openvino", "tensorrt")
 TROUBLES: tuple[Trouble, ...] = ("background", "card")
 
-BLUR_DEFAULT = 25  # pixels of radius in a picture 720 high
+BLUR_DEFAULT = 25  # of 1 to the most: compositing/background.py says how many pixels
 BLUR_MOST = 200
 SMALLEST, LARGEST = 64, 8192  # pixels of an output's side
 QUALITY_MOST = 100  # of a video file

@@ -1,0 +1,1 @@
+import bshm_live  # noqa: F401  # what a tool loads is told to report nothing

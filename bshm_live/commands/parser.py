@@ -19,7 +19,11 @@ from ..settings import (
     whole_number,
 )
 
-BG_HELP = "a picture, a video (loops), blur or blur:N, #rrggbb or a CSS colour name, none"
+BG_HELP = (
+    "a picture, a video (loops), blur or blur:N, #rrggbb or a CSS colour name, none; N is 1 (text "
+    "up to 32 pixels high at 720p cannot be read) to 200, 25 by default; large shapes stay "
+    "recognisable"
+)
 NAME_HELP = "of the running program; several may run"
 WRAP_HELP = "the background's light on the person's rim"
 EPILOG = """commands:

@@ -18,8 +18,13 @@ from .fit import UNDER
 from .fit import cover as cover
 from .moving import Beside, InStep
 
-BLUR_GRID = 4  # the blur is computed on a picture this much smaller
-BLUR_HEIGHT = 720  # the height for which a blur radius is given
+# Strength and what it does: the Gaussian's sigma in pixels of a picture 720 high, linear in
+# between. At the least, letters 32 pixels high have lost their strokes; less is not offered.
+BLUR_STRENGTHS = (1, 25, 200)
+BLUR_SIGMAS = (11.0, 13.75, 100.0)
+BLUR_HEIGHT = 720
+BLUR_GRID = 4  # the blur is computed on a picture at least this much smaller,
+BLUR_MOST = 5.0  # and so small that no sigma there is larger: its cost does not grow
 DARK = 24  # level of the card that stands in for a blur without a matte
 
 
@@ -76,13 +81,16 @@ class Blur:
 
     Normalised convolution (Knutsson and Westin, CVPR 1993): blur(w B) / blur(w)
     of the room's own colour B, w = (1 - a)², so that the person does not bleed into it.
+    `strength` is as in BLUR_STRENGTHS.
     """
 
-    def __init__(self, radius: int, size: Size) -> None:
+    def __init__(self, strength: int, size: Size) -> None:
         width, height = size
+        sigma = np.interp(strength, BLUR_STRENGTHS, BLUR_SIGMAS) * height / BLUR_HEIGHT
+        grid = max(BLUR_GRID, sigma / BLUR_MOST)
         self._size = size
-        self._small = (max(2, width // BLUR_GRID), max(2, height // BLUR_GRID))
-        self._sigma = max(0.6, radius * height / BLUR_HEIGHT / BLUR_GRID / 2)
+        self._small = (max(2, int(width / grid)), max(2, int(height / grid)))
+        self._sigma = sigma * self._small[1] / height
         self._card = plain((DARK, DARK, DARK), size)
 
     def __call__(self, frame: Frame, matte: Matte | None) -> Picture:
@@ -97,8 +105,7 @@ class Blur:
         # Once more by 1 - a: what is nearly all person says little of the room.
         room = np.square(1 - alpha)
         seen *= share
-        soft = gaussian(room, self._sigma)
-        mixed = gaussian(seen, self._sigma)
+        soft, mixed = (cv2.GaussianBlur(x, (0, 0), self._sigma) for x in (room, seen))
         mean = seen.sum((0, 1)) / max(float(room.sum()), 1e-3)
         # Deep inside the person no room is near: the mean of all of it stands in.
         mixed = (mixed + 1e-3 * mean) / (soft + 1e-3)[..., None]
@@ -107,14 +114,6 @@ class Blur:
 
     def close(self) -> None:
         """Nothing runs."""
-
-
-def gaussian(x: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian blur as three boxes: its cost does not grow with sigma."""
-    side = int(np.sqrt(4 * sigma * sigma + 1)) // 2 * 2 + 1
-    for _ in range(3):
-        x = cv2.blur(x, (side, side), borderType=cv2.BORDER_REFLECT_101)
-    return x
 
 
 def plain(colour: tuple[int, int, int], size: Size) -> Picture:

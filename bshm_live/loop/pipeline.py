@@ -96,7 +96,7 @@ class Pipeline:
 
     def _matte(self, frame: Frame) -> Matte | None:
         """This frame's own matte, or None where it has none that may leave."""
-        matte = self.guard(lambda: self._attempt(frame))
+        matte = self.guard(frame, lambda: self._attempt(frame))
         if matte is None:
             self._parts.steadier.reset()  # a matte in doubt must not be the next one's hint
         return matte

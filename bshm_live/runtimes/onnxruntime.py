@@ -16,6 +16,10 @@ from ..types import Shape, Tensor
 SPIN_US = 20
 SPIN_SINCE = (1, 28)
 
+# It reports its use to its maker. `bshm_live.SILENCE` keeps it from starting to; this is for
+# who imported it before us.
+ort.disable_telemetry_events()
+
 
 class OnnxRuntimeEngine:
     """One network in ONNX Runtime. Returned arrays are new at every run."""

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from bshm_live.compositing.background import cover
+from bshm_live.loop.guard import Guard
 from bshm_live.matting.bshm import Bshm
 from bshm_live.matting.temporal import Steadier
 from bshm_live.runtimes.choice import get_runtime, load_bshm
-from bshm_live.types import Alpha, Picture
+from bshm_live.types import Alpha, Frame, Picture
 
 WIDTH, HEIGHT = 640, 360
 NOBODY = 0.005  # mean alpha of a room
@@ -160,3 +161,58 @@ def test_a_hand_alone_is_mostly_kept(
     assert len(kept) == 20
     assert np.mean(kept) > HAND_KEPT[request.node.callspec.params["bshm"]]
     assert np.mean(outside) < SEATED
+
+
+FPS = 30
+SHOWN_S = 0.3  # whoever comes is there by then
+SEEN = 0.02  # of the picture: less of a person is nobody yet
+
+
+def grown(person: tuple[Picture, Alpha], scale: float) -> tuple[Picture, Alpha]:
+    picture, alpha = (
+        cv2.resize(x, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR) for x in person
+    )
+    return picture, alpha
+
+
+def lower(person: tuple[Picture, Alpha], rows: int) -> tuple[Picture, Alpha]:
+    """As much as stands above the picture's lower edge, by so many rows further down."""
+    picture, alpha = person
+    return picture[: len(alpha) - rows], alpha[: len(alpha) - rows]
+
+
+def coming(way: str, person: tuple[Picture, Alpha], share: float) -> tuple[tuple, int]:  # type: ignore[type-arg]
+    """The person at a share of their way, and the column of the left side."""
+    if way == "walks in":
+        return person, round(WIDTH + ((WIDTH - 250) // 2 - WIDTH) * share)
+    if way == "leans in":
+        near = grown(person, 0.8 + 0.9 * share)
+        return lower(near, max(0, len(near[1]) - HEIGHT)), (WIDTH - near[1].shape[1]) // 2
+    near = grown(person, 1.15)
+    rows = round(len(near[1]) * (1 - share))
+    return lower(near, min(rows, len(near[1]) - 2)), (WIDTH - near[1].shape[1]) // 2
+
+
+@pytest.mark.parametrize("way", ["walks in", "leans in", "stands up"])
+def test_who_comes_is_shown_in_time(
+    bshm: Bshm, rooms: list[Picture], people: list[tuple[Picture, Alpha]], way: str
+) -> None:
+    """Through the guard, in 0.6 s: no longer withheld than SHOWN_S, and then all there."""
+    guard, steadier = Guard(now=lambda: 0.0), Steadier()
+    shares = [0.0] * 6 + [i / 17 for i in range(18)] + [1.0] * 10
+    seen, withheld, errors = 0, [], []
+    for number, share in enumerate(shares):
+        shown, left = coming(way, people[0], share)
+        picture, truth = before(rooms[7], nobody(), shown, left)
+        frame = Frame(picture, number, number / FPS)
+        matte = guard(frame, lambda p=picture: steadier.steady(bshm.matte(p, steadier.hint(p))))  # type: ignore[misc]
+        if matte is None:
+            steadier.reset()
+        seen += truth.mean() > SEEN
+        if seen and matte is None:
+            withheld.append(number)
+        alpha = nobody() if matte is None else at_full_size(matte.alpha)
+        errors.append(float(np.abs(alpha - truth).mean()))
+    assert len(withheld) <= SHOWN_S * FPS
+    assert not withheld or withheld[-1] - withheld[0] < SHOWN_S * FPS
+    assert max(errors[-10:]) < SEATED
