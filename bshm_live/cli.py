@@ -202,7 +202,7 @@ def bench(args: argparse.Namespace) -> int:
 
     spec, size = parse_background(args.bg), _size_of(args)
     count = check_frames(args.frames)
-    return run_bench(networks_of(args), spec, size, count, as_json=args.json)
+    return run_bench(networks_of(args), spec, size, count, as_json=args.json, live=args.live)
 
 
 def devices(args: argparse.Namespace) -> int:

@@ -28,6 +28,10 @@ sys.path.append(str(ROOT))
 # A shell that starts this in the background has it ignore Ctrl-C, and so would its children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+from tools.kernels import build_if_stale  # noqa: E402
+
+build_if_stale()  # of the checkout; an installed package has its own
+
 import bshm_live  # noqa: E402
 from bshm_live.compositing.background import Background  # noqa: E402
 from bshm_live.errors import SinkError, SourceError  # noqa: E402

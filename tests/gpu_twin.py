@@ -28,6 +28,7 @@ import numpy as np
 import pytest
 
 from bshm_live.gpu.kernels import DEFINITIONS, KERNELS, name_of
+from bshm_live.gpu.nvrtc import HEADER as PIXEL
 from bshm_live.gpu.nvrtc import SOURCE
 from bshm_live.types import Engine, Shape
 
@@ -46,7 +47,7 @@ def host_kernels() -> Path:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     library = Path(folder) / "kernels.so"
     options = ["-std=c++17", "-O1", "-ffp-contract=off", "-Wno-unknown-pragmas", "-shared", "-fPIC"]
-    options += [*DEFINITIONS, "-include", str(HEADER)]
+    options += [*DEFINITIONS, "-include", str(HEADER), "-I", str(PIXEL.parent)]
     command = [compiler, "-x", "c++", *options, str(SOURCE), "-o", str(library)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

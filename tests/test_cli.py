@@ -89,13 +89,16 @@ def test_a_slow_machine_gets_the_fast_preset(
     assert "using --preset fast" not in capsys.readouterr().err
 
 
-def test_bench_ends_with_json(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("live", [[], ["--live"]], ids=["loop", "live"])
+def test_bench_ends_with_json(capsys: pytest.CaptureFixture[str], live: list[str]) -> None:
     if not demo_clip().is_file():
         pytest.skip("the packaged clip is not there")
-    assert main(["bench", "--json", "--size", "320x180", "--frames", "5"]) == 0
+    assert main(["bench", "--json", "--size", "320x180", "--frames", "5", *live]) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert {"mpn", "qun", "mrn", "composite", "networks", "total"} <= set(result["stages_ms"])
     assert result["frames_per_second"] > 0
+    assert 0 < sum(result["stages_cpu_ms"].values()) <= result["cpu_ms"]
+    assert result["share_of_typical"] == result["cpu_ms"] / result["typical_cpu_ms"]
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,11 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
-from ..compositing.background import cover
+from ..compositing.background import cover, studio
 from ..gpu.parts import open_gpu
 from ..loop.assemble import preset_for
 from ..loop.clock import quantiles, stage_table
@@ -17,10 +18,12 @@ from ..loop.parts import Always, cpu_parts
 from ..loop.pipeline import Pipeline
 from ..loop.stage import open_stage
 from ..runtimes.choice import Runtime, get_runtime, load_bshm
+from ..runtimes.manifest import load_manifest
 from ..settings import BackgroundSpec, Look, Networks
 from ..sinks import Null
 from ..sources.video_file import VideoFile, demo_clip
 from ..types import Frame, Parts, Shot, Size
+from .measure import LIVE_FPS, CpuClock, Typical, VirtualCamera, Webcam
 from .signals import handled
 
 log = logging.getLogger(__name__)
@@ -29,6 +32,8 @@ SIZE: Size = (1280, 720)
 GPU_SIZES: tuple[Size, ...] = (SIZE, (1920, 1080), (3840, 2160))
 WARM_UP = 10
 NETWORKS = ("mpn", "qun", "mrn")
+TYPICAL_PRESET, TYPICAL_FRAMES = "balanced", 60  # an MPN about as large as other programs' network
+Result = dict[str, Any]  # as in the JSON object
 
 
 def frames(size: Size, count: int) -> Iterator[Frame]:
@@ -43,18 +48,25 @@ def frames(size: Size, count: int) -> Iterator[Frame]:
 
 @handled()
 def run_bench(
-    networks: Networks, spec: BackgroundSpec, size: Size | None, count: int, *, as_json: bool
+    networks: Networks,
+    spec: BackgroundSpec,
+    size: Size | None,
+    count: int,
+    *,
+    as_json: bool,
+    live: bool = False,
 ) -> int:
     """A table for each size; with `as_json` the last line is one JSON object.
 
     Without `size`: 720p, and on a GPU 1080p and 4K too. The object of several sizes has
-    theirs under `sizes`. Raises EngineError.
+    theirs under `sizes`. With `live` a webcam and a virtual camera in memory stand at the
+    two ends. Raises EngineError.
     """
     runtime = get_runtime(networks.runtime)
     sizes = (size,) if size else GPU_SIZES if runtime.name == "tensorrt" else (SIZE,)
     results = []
     for one in sizes:
-        results.append(measured(runtime, networks, spec, one, count))
+        results.append(measured(runtime, networks, spec, one, count, live=live))
         print_table(results[-1])
     if as_json:
         print(json.dumps(results[0] if len(results) == 1 else {"sizes": results}))
@@ -62,31 +74,70 @@ def run_bench(
 
 
 def measured(
-    runtime: Runtime, networks: Networks, spec: BackgroundSpec, size: Size, count: int
-) -> dict[str, object]:
+    runtime: Runtime,
+    networks: Networks,
+    spec: BackgroundSpec,
+    size: Size,
+    count: int,
+    *,
+    live: bool = False,
+) -> Result:
     """What `figures` says of `count` frames in the loop of a live picture."""
     preset = preset_for(networks, size, "file")
     with ExitStack() as stack:
         parts = parts_of(runtime, preset, networks.threads, size, stack)
         stage = open_stage(Look(spec), size)
         pipeline = Pipeline(Always(parts), lambda: stage, size)
-        pipeline.run(frames(size, WARM_UP), [Null()])
-        pipeline.clock.clear()
-        memory = [peak_mb()]
-        withheld: list[str | None] = []
-
-        def after(shot: Shot) -> bool:
-            if not shot.has_person:
-                withheld.append(pipeline.trouble)
-            return True
-
-        start = time.perf_counter()
-        pipeline.run(frames(size, count), [Null()], after)
-        seconds = time.perf_counter() - start
+        pipeline.clock = clock = CpuClock()
+        sink = VirtualCamera(size) if live else Null()
+        pipeline.run(frames(size, WARM_UP), [sink])
+        clock.clear()
+        source = Webcam(frames(size, count)) if live else frames(size, count)
+        memory, start, cpu = [peak_mb()], time.perf_counter(), time.process_time()
+        pipeline.run(source, [sink], tell_withheld(pipeline))
+        seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
         memory.append(peak_mb())
-    if withheld:
-        log.info(f"{len(withheld)} of {count} frames show the background alone: {withheld[-1]}")
-    return figures(pipeline, runtime, preset, size, count / seconds, memory)
+        result = figures(pipeline, runtime, preset, size, count / seconds, memory)
+        if runtime.name != "tensorrt":
+            result |= cpu_figures(clock, cpu, count, typical_ms(runtime, networks.threads, size))
+    return result
+
+
+def tell_withheld(pipeline: Pipeline) -> Callable[[Shot], bool]:
+    """Says once that a frame shows the background alone: its time is not a composite's."""
+    told: list[str] = []
+
+    def after(shot: Shot) -> bool:
+        if not shot.has_person and not told:
+            told.append(f"frame {shot.index} shows the background alone: {pipeline.trouble}")
+            log.info(told[0])
+        return True
+
+    return after
+
+
+def typical_ms(runtime: Runtime, threads: int, size: Size) -> float:
+    """Processor time a frame of the pipeline to compare with, in the same run."""
+    network = load_manifest().preset(TYPICAL_PRESET)["mpn"]
+    engine = runtime.load(network.path, threads)
+    try:
+        typical = Typical(engine, studio(size))
+        typical.cpu_s(frames(size, WARM_UP))
+        return typical.cpu_s(frames(size, TYPICAL_FRAMES)) / TYPICAL_FRAMES * 1e3
+    finally:
+        engine.close()
+
+
+def cpu_figures(clock: CpuClock, cpu_s: float, count: int, typical: float) -> Result:
+    """Processor time over all threads, in milliseconds a frame."""
+    total = cpu_s / count * 1e3
+    return {
+        "cpu_ms": total,
+        "stages_cpu_ms": clock.cpu_ms(count),
+        "cores_at_30": total * LIVE_FPS / 1e3,
+        "typical_cpu_ms": typical,
+        "share_of_typical": total / typical,
+    }
 
 
 def parts_of(runtime: Runtime, preset: str, threads: int, size: Size, stack: ExitStack) -> Parts:
@@ -100,7 +151,7 @@ def parts_of(runtime: Runtime, preset: str, threads: int, size: Size, stack: Exi
 
 def figures(
     pipeline: Pipeline, runtime: Runtime, preset: str, size: Size, rate: float, memory: list[float]
-) -> dict[str, object]:
+) -> Result:
     """All that was measured: times in milliseconds, memory in megabytes."""
     times, stages = pipeline.clock.times, pipeline.clock.quantiles()
     sums = {"networks": NETWORKS, "total": tuple(stages)}
@@ -120,12 +171,16 @@ def figures(
     }
 
 
-def print_table(result: dict[str, object]) -> None:
+def print_table(result: Result) -> None:
     print(f"{result['description']}, {result['preset']}, {result['size']}")
-    stages = result["stages_ms"]
-    assert isinstance(stages, dict)
-    print(stage_table(stages))
+    print(stage_table(result["stages_ms"], result.get("stages_cpu_ms")))
     print(f"{result['frames_per_second']:.1f} frames/s, peak {result['peak_memory_mb']:.0f} MB")
+    if "cpu_ms" in result:
+        print(
+            "processor time {cpu_ms:.1f} ms a frame, {cores_at_30:.2f} cores at 30 frames/s: "
+            "{share_of_typical:.2f} of the {typical_cpu_ms:.1f} ms of the usual pipeline in Python "
+            "(one network, NumPy on whole pictures)".format(**result)
+        )
 
 
 def peak_mb() -> float:

@@ -92,6 +92,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--size", metavar="WxH", help="default: 1280x720; on a GPU also 1920x1080 and 3840x2160"
     )
     bench.add_argument("--frames", type=whole, default=300)
+    bench.add_argument(
+        "--live", action="store_true", help="with a webcam's decoding and a virtual camera's format"
+    )
     bench.add_argument("--bg", default="#00b140", help=BG_HELP)
     _engine_options(bench)
     commands.add_parser("devices", help="cameras and virtual cameras")

@@ -7,22 +7,28 @@ own edges, and the old room's colour is taken out of the hair.
 
 from __future__ import annotations
 
-import cv2
+from ctypes import c_float, sizeof
+
 import numpy as np
 from numpy.typing import NDArray
 
-from ..types import Layers, Mask8, Matte, Picture, Size
-from .light_wrap import RimLight
-from .pixels import REMAP_ROW, clipped, pairs, places, repeat3, sample, scatter, whole_rows
+from ..kernels.call import (
+    BLOCK,
+    COLUMN_BYTES,
+    Compose,
+    Scratch,
+    address,
+    prepare_once,
+    rows_address,
+    run,
+)
+from ..types import Layers, Mask8, Matte, Picture, Shape, Size
+from .edge_model import EdgeModel
+from .light_wrap import glow
 
 SOLID = 255
-MODEL_BLUR = 3
-MODEL_EPSILON = 1e-3
-COLOUR_BLUR = 5  # low pixels: how far colours are looked for
-COLOUR_EPSILON = 1e-4
-CHUNK = 1 << 16  # pixels computed at once: bounds the temporaries
+ROW_FLOATS = 4  # of scratch memory to a column of the matte
 LIGHT_WRAP = 0.5  # how much of it, where it is asked for
-GREY_WEIGHTS = np.array([0.114, 0.587, 0.299], np.float32)  # B, G, R (BT.601)
 
 
 class Compositor:
@@ -34,10 +40,21 @@ class Compositor:
     def __init__(self, size: Size, *, wrap: float = 0.0) -> None:
         self.size, self.wrap = size, wrap
         width, height = size
-        self._composite = np.empty((height, width, 3), np.uint8)
-        self._foreground = np.empty((height, width, 3), np.uint8)
-        self._alpha = np.empty((height, width), np.uint8)
-        self._places = places(size)
+        self._composite: Picture = np.empty((height, width, 3), np.uint8)
+        self._foreground: Picture = np.empty((height, width, 3), np.uint8)
+        self._alpha: Mask8 = np.empty((height, width), np.uint8)
+        self._columns = np.empty(width * COLUMN_BYTES, np.uint8)
+        self._starts = np.empty(0, np.int32)
+        self._model: EdgeModel | None = None
+        self._lit: Picture | None = None  # the background whose glow is kept
+        self._light = np.empty((0, 0, 4), np.float32)
+        self._arguments = Compose(
+            columns=self._columns.ctypes.data,
+            out=self._composite.ctypes.data,
+            alpha=self._alpha.ctypes.data,
+            width=width,
+            height=height,
+        )
 
     def __call__(
         self, image: Picture, matte: Matte, background: Picture, *, foreground: bool = False
@@ -47,21 +64,14 @@ class Compositor:
         The foreground is straight colour, black where alpha is 0. All pictures
         have the compositor's size.
         """
-        alpha = self._upsample(matte)
-        soft = np.flatnonzero((alpha - np.uint8(1)).ravel() < SOLID - 1)
-        solid = (alpha == SOLID).view(np.uint8)
-        np.copyto(self._composite, background)
-        cv2.copyTo(image, solid, self._composite)
-        if foreground:
-            self._foreground[...] = 0
-            cv2.copyTo(image, solid, self._foreground)
-        model = EdgeModel(matte, self.size)
-        light = RimLight(matte, background, self.wrap, self.size) if self.wrap else None
-        for start in range(0, len(soft), CHUNK):
-            at = whole_rows(soft[start : start + CHUNK])
-            self._blend(at, image, background, model, light, foreground)
-        if light is not None:
-            self._shine(light, image, solid)
+        model = self._model_of(matte)
+        shape, arguments = self._composite.shape, self._arguments
+        arguments.image, arguments.image_stride = rows_address(image, shape)
+        arguments.back, arguments.back_stride = rows_address(background, shape)
+        light = self._light_of(background, model.low) if self.wrap else None
+        arguments.glow = address(light, (*model.low, 4), np.float32)
+        arguments.front = self._foreground.ctypes.data if foreground else None
+        run("compose", arguments, shape[0])
         return self._composite, self._alpha, self._foreground if foreground else None
 
     def background_alone(self, background: Picture) -> Layers:
@@ -71,139 +81,30 @@ class Compositor:
         self._foreground[...] = 0
         return self._composite, self._alpha, self._foreground
 
-    def _upsample(self, matte: Matte) -> Mask8:
-        # Networks may overshoot a little, and convertScaleAbs makes -0.01 a 3.
-        levels = cv2.convertScaleAbs(np.maximum(matte.alpha, 0), alpha=SOLID)
-        cv2.resize(levels, self.size, dst=self._alpha, interpolation=cv2.INTER_LINEAR)
-        return self._alpha
+    def _light_of(self, background: Picture, low: Shape) -> NDArray[np.float32]:
+        """The background's glow, the last one where the background is the same."""
+        if background is not self._lit or self._light.shape[:2] != low:
+            self._light, self._lit = glow(background, low), background
+        return self._light
 
-    def _blend(
-        self,
-        at: NDArray[np.intp],
-        image: Picture,
-        background: Picture,
-        model: EdgeModel,
-        light: RimLight | None,
-        foreground: bool,
-    ) -> None:
-        """The soft pixels `at` (flat indices) of every buffer."""
-        colour = image.reshape(-1, 3).take(at, 0)
-        where = self._places.take(at).view(np.uint16).reshape(-1, 2)
-        alpha, front = model.refine(where, colour, self._alpha.ravel().take(at))
-        back = background.reshape(-1, 3).take(at, 0)
-        weight = repeat3(alpha / np.float32(SOLID))
-        mixed = (front if light is None else light(where, front)) - back
-        mixed *= weight
-        mixed += back
-        mixed += np.float32(0.5)  # to the nearest level: the cast cuts off
-        self._alpha.reshape(-1)[at] = alpha
-        scatter(self._composite, at, mixed.astype(np.uint8))
-        if foreground:
-            front = (front + np.float32(0.5)) * (weight > 0)
-            scatter(self._foreground, at, front.astype(np.uint8))
-
-    def _shine(self, light: RimLight, image: Picture, solid: Mask8) -> None:
-        """The solid pixels that the light reaches."""
-        rim = np.flatnonzero(cv2.bitwise_and(solid, light.reach()))
-        for start in range(0, len(rim), CHUNK):
-            at = whole_rows(rim[start : start + CHUNK])
-            where = self._places.take(at).view(np.uint16).reshape(-1, 2)
-            lit = light(where, image.reshape(-1, 3).take(at, 0)) + np.float32(0.5)
-            scatter(self._composite, at, lit.astype(np.uint8))
-
-
-class EdgeModel:
-    """What the soft band takes from its neighbourhood: alpha's slope, and both colours.
-
-    Alpha follows the picture's brightness: the fast guided filter's slope A =
-    cov(grey, alpha) / (var(grey) + eps) (He and Sun, 2015), used only for what the
-    matte's size could not hold: alpha += A (grey at full size - grey at the
-    matte's size). At equal sizes it changes nothing.
-
-    The foreground is that of blur fusion (Forte, ICIP 2021): F = p + alpha (I -
-    alpha p - (1 - alpha) r), where p and r are the mean colours of person and room
-    around a pixel. They come from the small picture, p from what MRN says is the
-    person's colour there; what is surely one or the other counts most.
-    """
-
-    def __init__(self, matte: Matte, size: Size) -> None:
-        height, width = matte.alpha.shape
-        low_height, low_width = matte.residual.shape[:2]
-        low = (low_width, low_height)
-        self._to_matte = pairs(width / size[0], height / size[1])
-        self._to_low = pairs(low_width / width, low_height / height)
-        self._grey: NDArray[np.float32] | None = None
-        picture = cv2.resize(matte.guide, low, interpolation=cv2.INTER_AREA).astype(np.float32)
-        alpha = np.clip(cv2.resize(matte.alpha, low, interpolation=cv2.INTER_AREA), 0, 1)
-        person = clipped(picture + matte.residual * np.float32(SOLID))
-        # Four channels, also where three are needed: OpenCV samples them twice as fast.
-        self._room, self._person = np.zeros((2, low_height, low_width, 4), np.float32)
-        self._room[..., :3] = near_mean(picture, np.square(1 - alpha))
-        self._person[..., :3] = near_mean(person, np.square(alpha))
-        if size[0] > width or size[1] > height:
-            grey = cv2.cvtColor(matte.guide, cv2.COLOR_BGR2GRAY)
-            self._person[..., 3] = slope(grey, matte.alpha, low)
-            self._grey = grey.astype(np.float32)
-
-    def refine(
-        self, where: NDArray[np.uint16], colour: NDArray[np.uint8], alpha: NDArray[np.uint8]
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """alpha (N,) uint8 and foreground (N, 3) in [0, 255] of the pixels at `where` (N, 2).
-
-        N is a multiple of REMAP_ROW.
-        """
-        centres = where.reshape(-1, 2 * REMAP_ROW) + np.float32(0.5)
-        centres *= self._to_matte
-        low = centres * self._to_low
-        person, room = sample(self._person, low), sample(self._room, low)
-        if self._grey is not None:
-            detail = colour @ GREY_WEIGHTS - sample(self._grey, centres)
-            alpha = clipped(np.rint(alpha + person[:, 3] * detail)).astype(np.uint8)
-        return alpha, fused(colour, alpha, colours(person), colours(room))
-
-
-def colours(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The first three of four channels: (N, 4) to (N, 3)."""
-    return cv2.cvtColor(x.reshape(-1, REMAP_ROW, 4), cv2.COLOR_BGRA2BGR).reshape(-1, 3)
-
-
-def near_mean(colours: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The weighted mean (h, w, 3) of the colours around each place; its own without any weight."""
-    size = (COLOUR_BLUR, COLOUR_BLUR)
-    total = cv2.blur(colours * weight[..., None], size) + np.float32(COLOUR_EPSILON) * colours
-    total /= (cv2.blur(weight, size) + np.float32(COLOUR_EPSILON))[..., None]
-    return total
-
-
-def fused(
-    colour: NDArray[np.uint8],
-    alpha: NDArray[np.uint8],
-    person: NDArray[np.float32],
-    room: NDArray[np.float32],
-) -> NDArray[np.float32]:
-    """Blur fusion's foreground (N, 3): the mean colour and what it leaves of the pixel's own."""
-    weight = repeat3(alpha / np.float32(SOLID))
-    rest = room - person
-    rest *= weight
-    rest += colour
-    rest -= room
-    rest *= weight
-    rest += person
-    return clipped(rest)
-
-
-def slope(grey: NDArray[np.uint8], alpha: NDArray[np.float32], grid: Size) -> NDArray[np.float32]:
-    """A of two (H, W) maps, uint8 and [0, 1], on a coarser grid (width, height)."""
-    height, width = grey.shape
-    half = (max(1, width // 2), max(1, height // 2))  # bounds the cost; A is smooth
-    g = cv2.resize(grey, half, interpolation=cv2.INTER_AREA) * np.float32(1 / SOLID)
-    a = cv2.resize(alpha, half, interpolation=cv2.INTER_AREA)
-
-    def mean(x: NDArray[np.float32]) -> NDArray[np.float32]:
-        small = cv2.resize(x, grid, interpolation=cv2.INTER_AREA)
-        return cv2.blur(small, (MODEL_BLUR, MODEL_BLUR))
-
-    mean_g, mean_a = mean(g), mean(a)
-    covariance = mean(g * a) - mean_g * mean_a
-    variance = mean(g * g) - mean_g * mean_g
-    return (covariance / (variance + MODEL_EPSILON)).astype(np.float32)
+    def _model_of(self, matte: Matte) -> EdgeModel:
+        """The edge model of a matte, at whose size the arguments are then."""
+        tall, wide = matte.alpha.shape
+        model = self._model
+        if model is None or model.shape != (tall, wide):
+            self._model = model = EdgeModel((tall, wide))
+            arguments, (width, height) = self._arguments, self.size
+            arguments.levels = model.levels.ctypes.data
+            arguments.grey = model.grey.ctypes.data
+            arguments.maps = model.maps.ctypes.data
+            arguments.wide, arguments.tall = wide, tall
+            arguments.h, arguments.w = model.low
+            arguments.refine = width > wide or height > tall
+            self._starts = np.empty(-(-wide // BLOCK) + 1, np.int32)
+            arguments.starts = self._starts.ctypes.data
+            self._scratch = Scratch(ROW_FLOATS * (wide + 4) * sizeof(c_float))
+            arguments.scratch = self._scratch.address
+            arguments.lane_bytes = self._scratch.lane_bytes
+            prepare_once("compose_columns", arguments)
+        model(matte, self.wrap)
+        return model

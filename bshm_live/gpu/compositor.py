@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 
 from ..compositing.light_wrap import GLOW_BLUR
+from ..kernels.call import MAPS
 from ..types import Layers, Matte, Picture, Size
 from .cuda import Buffer, Memory
-from .kernels import MAPS, CompositeKernel, ModelKernel, launch, ratio
+from .kernels import CompositeKernel, ModelKernel, launch, ratio
 from .lane import Lane, Lanes
 from .matting import DeviceMatte, GpuBshm
 

@@ -9,17 +9,15 @@
 // (w, h) is the low size and (4w, 4h) the high one. Pictures are BGR, tensors
 // planar RGB in [0, 1]. One thread computes one low pixel unless stated otherwise.
 
-typedef unsigned char u8;
-
 #ifndef KERNEL
 #define KERNEL(name, Arguments) extern "C" __global__ void name(const Arguments a)
 #endif
 
-// The constants in capitals are macros: kernels.py passes in those of the modules for the
-// CPU. What the code below is built on is checked here.
+// The formulas of a pixel and their constants are pixel.h's, as on the CPU; other constants
+// in capitals are macros from kernels.py.
+#include "pixel.h"
+
 static_assert(REFINED == 4, "steady() sums sixteen pixels as four blocks of 2x2");
-static_assert(GATE_GRID == REFINED, "gate() takes the gate's grid for the low size");
-static_assert(SHARE_BLUR == MODEL_BLUR, "model() takes one mean for slope and share");
 
 // What one frame leaves for the next, all zero at the start.
 struct State {
@@ -28,63 +26,33 @@ struct State {
     unsigned last_fault;  // the last frame had none
 };
 
-__device__ inline int clamped(int i, int n) { return i < 0 ? 0 : i < n ? i : n - 1; }
-__device__ inline int mirrored(int i, int n) { return i < 0 ? -i : i < n ? i : 2 * n - 2 - i; }
-__device__ inline float within(float v, float least, float most) {
-    return fminf(fmaxf(v, least), most);
-}
-
 // Whether this frame may use the last one's matte: not after a cut or a fault.
 __device__ inline bool remembers(const State *state, int has_last) {
     const float most = CUT_LEVEL * (GLANCE_WIDTH * GLANCE_HEIGHT * 3);
     return has_last && !state->last_fault && (float)state->difference <= most;
 }
 
-// ---- Bilinear sampling -------------------------------------------------------------------
-
-// Two neighbours and their weights in 1/2048: OpenCV's own, so that a pixel of the
-// matte lies on the same side of 0 and of 255 here and there.
-struct Tap {
-    int near, far, near_weight, far_weight;
-};
-
-__device__ inline Tap tap(int i, double scale, int n, bool across) {
-    const float place = (float)((i + 0.5) * scale - 0.5);
-    const int below = (int)floorf(place);
-    float share = place - (float)below;
-    if (across && (below < 0 || below >= n - 1)) share = 0;
-    Tap t = {clamped(below, n), clamped(below + 1, n), 0, 0};
-    t.near_weight = (int)rintf((1 - share) * 2048);
-    t.far_weight = (int)rintf(share * 2048);
-    return t;
-}
-
-// Levels at the near row's near and far column, then at the far row's.
+// Levels at the near row's near and far column, then at the far row's; across first.
 __device__ inline int fixed_bilinear(const Tap &x, const Tap &y, int nn, int nf, int fn, int ff) {
-    const int near_row = nn * x.near_weight + nf * x.far_weight;
-    const int far_row = fn * x.near_weight + ff * x.far_weight;
-    const int sum = (y.near_weight * (near_row >> 4) >> 16) + (y.far_weight * (far_row >> 4) >> 16);
-    return (sum + 2) >> 2;
+    return second_blend(y, first_blend(x, nn, nf), first_blend(x, fn, ff));
 }
 
 // The four neighbours of a place in a map, by their offsets, and the place between them.
-struct Near {
+struct Corners {
     int nn, nf, fn, ff;
     float x, y;
 };
 
 // (x, y) in pixels of a map (height, width), pixel centres at .5, edges repeated.
-__device__ inline Near near(float x, float y, int width, int height) {
-    const float left = floorf(x - 0.5f), top = floorf(y - 0.5f);
-    const int x0 = clamped((int)left, width), x1 = clamped((int)left + 1, width);
-    const int y0 = clamped((int)top, height) * width, y1 = clamped((int)top + 1, height) * width;
-    const Near n = {y0 + x0, y0 + x1, y1 + x0, y1 + x1, x - 0.5f - left, y - 0.5f - top};
-    return n;
+__device__ inline Corners corners(float x, float y, int width, int height) {
+    const Near across = near_place(x, width), down = near_place(y, height);
+    const int near = down.near * width, far = down.far * width;
+    return {near + across.near, near + across.far, far + across.near, far + across.far,
+            across.share, down.share};
 }
 
-__device__ inline float between(const Near &n, float nn, float nf, float fn, float ff) {
-    const float above = nn + n.x * (nf - nn), below = fn + n.x * (ff - fn);
-    return above + n.y * (below - above);
+__device__ inline float at_corners(const Corners &n, float nn, float nf, float fn, float ff) {
+    return between(n.x, n.y, nn, nf, fn, ff);
 }
 
 // ---- Before the networks -----------------------------------------------------------------
@@ -157,18 +125,18 @@ struct alignas(4) Pixels {
 // Four high pixels side by side, added to `sums`.
 template <int times>
 __device__ inline void prepare_row(const Prepare &a, int x, int row, int *sums) {
-    const Tap y = tap(row, a.scale_y, a.height >> a.halved_y, false);
+    const Tap y = tap(row, a.scale_y, a.height >> a.halved_y);
     Pixels levels;
     Quad planes[3];
     for (int i = 0; i < REFINED; i++) {
-        const Tap t = tap(REFINED * x + i, a.scale_x, a.width >> a.halved_x, true);
+        const Tap t = tap(REFINED * x + i, a.scale_x, a.width >> a.halved_x);
         int nn[3], nf[3], fn[3], ff[3];
         Halved<times>::pixel(a, t.near, y.near, nn);
         Halved<times>::pixel(a, t.far, y.near, nf);
         Halved<times>::pixel(a, t.near, y.far, fn);
         Halved<times>::pixel(a, t.far, y.far, ff);
         for (int c = 0; c < 3; c++) {
-            const int level = fixed_bilinear(t, y, nn[c], nf[c], fn[c], ff[c]);
+            const int level = fixed_bilinear(y, t, nn[c], fn[c], nf[c], ff[c]);  // down first
             levels.of[3 * i + c] = (u8)level;
             planes[2 - c].of[i] = (float)level * (1 / 255.0f);
             sums[c] += level;
@@ -245,7 +213,7 @@ KERNEL(hint, Hint) {
         for (int i = -1; i <= 1; i++)
             for (int j = -1; j <= 1; j++)
                 most = fmaxf(most, a.low_alpha[clamped(y + i, a.h) * a.w + clamped(x + j, a.w)]);
-        most = within((most - UNSURE) / (1 - 2 * UNSURE), 0, 1);
+        most = within((most - UNSURE) / (1 - 2 * UNSURE), 0.0f, 1.0f);
     }
     a.hint[y * a.w + x] = most;
 }
@@ -303,8 +271,7 @@ KERNEL(gate, Gate) {
             }
             sum += block * (1 / 16.0f);
         }
-    const float change = (sum / (GATE_BLUR * GATE_BLUR) - CHANGE_NONE) / (CHANGE_FULL - CHANGE_NONE);
-    a.weight[y * a.w + x] = REST_WEIGHT + (1 - REST_WEIGHT) * within(change, 0, 1);
+    a.weight[y * a.w + x] = gate_weight(sum * (1.0f / (GATE_BLUR * GATE_BLUR)));
 }
 
 struct Steady {
@@ -319,18 +286,13 @@ struct Steady {
     int w, h, has_last;
 };
 
-// Grey level of a BGR pixel, in OpenCV's 15 bit arithmetic.
-__device__ inline int grey(const u8 *p) {
-    return (p[0] * 3735 + p[1] * 19235 + p[2] * 9798 + (1 << 14)) >> 15;
-}
-
 __device__ inline float steady_alpha(const Steady &a, int x, int y, size_t at, bool leans) {
     const float alpha = a.alpha[at];
     if (!leans) return alpha;
-    const Near n = near((x + 0.5f) / REFINED, (y + 0.5f) / REFINED, a.w, a.h);
+    const Corners n = corners((x + 0.5f) / REFINED, (y + 0.5f) / REFINED, a.w, a.h);
     const float *m = a.weight;
     const float last = a.last[at];
-    return last + between(n, m[n.nn], m[n.nf], m[n.fn], m[n.ff]) * (alpha - last);
+    return last + at_corners(n, m[n.nn], m[n.nf], m[n.fn], m[n.ff]) * (alpha - last);
 }
 
 // temporal.gated, second half, and what the model needs of the result.
@@ -346,9 +308,9 @@ KERNEL(steady, Steady) {
             const size_t at = (size_t)row * REFINED * a.w + column;
             const float alpha = steady_alpha(a, column, row, at, leans);
             a.last[at] = alpha;
-            a.levels[at] = (u8)fminf(rintf(fmaxf(alpha, 0) * SOLID), SOLID);
+            a.levels[at] = nearest_level(alpha * SOLID);
             alphas[block] += alpha;
-            greys[block] += grey(a.guide + 3 * at);
+            greys[block] += grey_level(a.guide + 3 * at);
         }
     float sums[MOMENTS] = {};
     for (int k = 0; k < 4; k++) {
@@ -367,23 +329,22 @@ struct Model {
     const float *moments;   // (h, w, 4)
     const float *low;       // (3, h, w)
     const float *residual;  // (3, h, w) in [-1, 1]
-    float *maps;  // (h, w, 8): person B, G, R in levels; slope; room's share; room B, G, R
+    float *maps;  // (h, w, 8), as in pixel.h
     int w, h;
 };
 
-const int SLOPE = 3, SHARE = 4, ROOM = 5;
 const int COLOUR_REACH = COLOUR_BLUR / 2;  // low pixels to each side
 
-// compositor.near_mean, of one channel of person and room.
+// edge_model.EdgeModel, of one channel of person and room.
 __device__ inline void near_means(const Model &a, int x, int y, int c, float *map) {
     const size_t plane = (size_t)a.w * a.h, first = (2 - c) * plane;
     float person = 0, room = 0, person_weight = 0, room_weight = 0, here[2] = {0, 0};
     for (int i = -COLOUR_REACH; i <= COLOUR_REACH; i++)
         for (int j = -COLOUR_REACH; j <= COLOUR_REACH; j++) {
             const int at = mirrored(y + i, a.h) * a.w + mirrored(x + j, a.w);
-            const float alpha = within(a.moments[MOMENTS * at + 1], 0, 1);
+            const float alpha = within(a.moments[MOMENTS * at + 1], 0.0f, 1.0f);
             const float level = a.low[first + at] * SOLID;
-            const float own = within(level + a.residual[first + at] * SOLID, 0, SOLID);
+            const float own = within(level + a.residual[first + at] * SOLID, 0.0f, (float)SOLID);
             person += alpha * alpha * own;
             person_weight += alpha * alpha;
             room += (1 - alpha) * (1 - alpha) * level;
@@ -395,24 +356,22 @@ __device__ inline void near_means(const Model &a, int x, int y, int c, float *ma
     map[ROOM + c] = (room + least * here[1]) / (room_weight + least);
 }
 
-// compositor.EdgeModel: the guided filter's slope, and the colours of person and room.
+// edge_model.EdgeModel: the guided filter's slope, and the colours of person and room.
 KERNEL(model, Model) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= a.w || y >= a.h) return;
-    const int reach = MODEL_BLUR / 2;
+    const int reach = SLOPE_BLUR / 2;
     float means[MOMENTS] = {};
     for (int i = -reach; i <= reach; i++)
         for (int j = -reach; j <= reach; j++) {
             const int at = mirrored(y + i, a.h) * a.w + mirrored(x + j, a.w);
             for (int k = 0; k < MOMENTS; k++) means[k] += a.moments[MOMENTS * at + k];
         }
-    for (int k = 0; k < MOMENTS; k++) means[k] /= MODEL_BLUR * MODEL_BLUR;
-    const float covariance = means[2] - means[0] * means[1];
-    const float variance = means[3] - means[0] * means[0];
+    for (int k = 0; k < MOMENTS; k++) means[k] /= SLOPE_BLUR * SLOPE_BLUR;
     float *map = a.maps + MAPS * ((size_t)y * a.w + x);
     for (int c = 0; c < 3; c++) near_means(a, x, y, c, map);
-    map[SLOPE] = covariance / (variance + MODEL_EPSILON);
-    map[SHARE] = within(1 - means[1], 0, 1);
+    map[SLOPE] = guided_slope(means[0], means[1], means[2], means[3]);
+    map[SHARE] = within(1 - means[1], 0.0f, 1.0f);
 }
 
 // ---- Composite ---------------------------------------------------------------------------
@@ -436,10 +395,10 @@ struct Composite {
     int refine;  // the output is larger than the matte
 };
 
-// compositor.Compositor._upsample: levels of alpha at an output pixel.
+// compositor.Compositor: levels of alpha at an output pixel.
 __device__ inline int upsampled(const Composite &a, int x, int y) {
     const int wide = REFINED * a.w, tall = REFINED * a.h;
-    const Tap tx = tap(x, a.scale_x, wide, true), ty = tap(y, a.scale_y, tall, false);
+    const Tap tx = tap(x, a.scale_x, wide), ty = tap(y, a.scale_y, tall);
     const u8 *near_row = a.levels + (size_t)ty.near * wide;
     const u8 *far_row = a.levels + (size_t)ty.far * wide;
     return fixed_bilinear(
@@ -447,38 +406,26 @@ __device__ inline int upsampled(const Composite &a, int x, int y) {
     );
 }
 
-__device__ inline float map_at(const Composite &a, const Near &n, int k) {
+__device__ inline float map_at(const Composite &a, const Corners &n, int k) {
     const float *m = a.maps + k;
-    return between(n, m[MAPS * n.nn], m[MAPS * n.nf], m[MAPS * n.fn], m[MAPS * n.ff]);
+    return at_corners(n, m[MAPS * n.nn], m[MAPS * n.nf], m[MAPS * n.fn], m[MAPS * n.ff]);
 }
 
-// compositor.EdgeModel.refine: alpha + slope (grey here - grey at the matte's size).
-__device__ inline int refined(const Composite &a, const u8 *p, int alpha, float x, float y,
-                              const Near &low) {
-    if (!a.refine) return alpha;
-    const Near n = near(x, y, REFINED * a.w, REFINED * a.h);
-    const float there = between(
-        n, (float)grey(a.guide + 3 * n.nn), (float)grey(a.guide + 3 * n.nf),
-        (float)grey(a.guide + 3 * n.fn), (float)grey(a.guide + 3 * n.ff)
+// Grey at the matte's size
+__device__ inline float grey_at(const Composite &a, float x, float y) {
+    const Corners n = corners(x, y, REFINED * a.w, REFINED * a.h);
+    return at_corners(
+        n, (float)grey_level(a.guide + 3 * n.nn), (float)grey_level(a.guide + 3 * n.nf),
+        (float)grey_level(a.guide + 3 * n.fn), (float)grey_level(a.guide + 3 * n.ff)
     );
-    const float here = GREY_BLUE * p[0] + GREY_GREEN * p[1] + GREY_RED * p[2];
-    return (int)within(rintf((float)alpha + map_at(a, low, SLOPE) * (here - there)), 0, SOLID);
 }
 
-// The background's light on the person's rim, where `colour` is the person's.
-__device__ inline float wrapped(const Composite &a, const Near &low, int c, float colour) {
+// The background's light on the person's rim
+__device__ inline float light_at(const Composite &a, const Corners &low, int c) {
     const u8 *m = a.glow + c;
-    const float light = between(
+    return at_corners(
         low, (float)m[3 * low.nn], (float)m[3 * low.nf], (float)m[3 * low.fn], (float)m[3 * low.ff]
     );
-    return colour + a.wrap * map_at(a, low, SHARE) * (light - colour);
-}
-
-// compositor.fused: the foreground's channel where alpha is between 0 and 1.
-__device__ inline float fused(const Composite &a, const Near &low, int c, float here, float weight) {
-    const float person = map_at(a, low, c), room = map_at(a, low, ROOM + c);
-    const float rest = (room - person) * weight + here - room;
-    return within(rest * weight + person, 0, SOLID);
 }
 
 // compositor.Compositor; one thread to an output pixel.
@@ -491,15 +438,22 @@ KERNEL(composite, Composite) {
     int alpha = a.state->fault ? 0 : upsampled(a, x, y);
     const bool soft = alpha > 0 && alpha < SOLID;
     const float mx = (x + 0.5f) * a.matte_x, my = (y + 0.5f) * a.matte_y;
-    const Near low = near(mx * (1.0f / REFINED), my * (1.0f / REFINED), a.w, a.h);
-    if (soft) alpha = refined(a, p, alpha, mx, my, low);
-    const float weight = (float)alpha / SOLID;
+    const Corners low = corners(mx * (1.0f / REFINED), my * (1.0f / REFINED), a.w, a.h);
+    if (soft && a.refine) {
+        const float here = brightness(p[0], p[1], p[2]);
+        alpha = refined(alpha, map_at(a, low, SLOPE), here, grey_at(a, mx, my));
+    }
+    const float weight = (float)alpha * (1.0f / SOLID);
     for (int c = 0; c < 3; c++) {
-        float colour = 0;
-        if (alpha) colour = soft ? fused(a, low, c, p[c], weight) : p[c];
+        float colour = alpha ? p[c] : 0;
+        if (soft) {
+            const float person = map_at(a, low, c), room = map_at(a, low, ROOM + c);
+            colour = fused(person, room, (float)p[c], weight, 0.0f, (float)SOLID);
+        }
         if (a.front) a.front[3 * at + c] = (u8)(alpha ? colour + 0.5f : 0);
-        if (alpha && a.wrap > 0) colour = wrapped(a, low, c, colour);
-        a.out[3 * at + c] = (u8)floorf((colour - b[c]) * weight + b[c] + 0.5f);
+        if (alpha && a.wrap > 0)
+            colour = wrapped(colour, a.wrap * map_at(a, low, SHARE), light_at(a, low, c));
+        a.out[3 * at + c] = (u8)floorf(mixed(colour, (float)b[c], weight));
     }
     a.alpha[at] = (u8)alpha;
 }

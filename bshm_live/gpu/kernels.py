@@ -5,9 +5,7 @@ from __future__ import annotations
 from ctypes import Structure, c_double, c_float, c_int, c_void_p
 from typing import Any, ClassVar
 
-from ..compositing import compositor, light_wrap
 from ..matting import check, temporal
-from ..runtimes.manifest import REFINED
 from ..types import Size
 from .cuda import Cuda, Stream
 
@@ -15,37 +13,17 @@ BLOCK = (32, 8)  # threads: a warp reads along a row
 STATE_WORDS = 3  # difference, fault, last fault
 FAULT_WORD = 1
 GLANCE = (3, *temporal.CUT_SIZE[::-1])
-MAPS = 8  # person B, G, R in levels; slope; the room's share; room B, G, R
-MOMENTS = 4
 MOST_HALVED = 3  # times, before the bilinear step
 
-# The arithmetic that the kernels repeat is defined by the modules for the CPU. Their
-# constants become macros, so that no number is written twice.
+# Defined by the modules for the CPU. They become macros, so that no number is written twice;
+# those of a pixel's formulas stand in pixel.h.
 CONSTANTS: dict[str, int | float] = {
-    "REFINED": REFINED,
     "MOST_HALVED": MOST_HALVED,
-    "MAPS": MAPS,
-    "MOMENTS": MOMENTS,
     "GLANCE_WIDTH": temporal.CUT_SIZE[0],
     "GLANCE_HEIGHT": temporal.CUT_SIZE[1],
     "CUT_LEVEL": temporal.CUT_LEVEL,
-    "REST_WEIGHT": temporal.REST_WEIGHT,
-    "CHANGE_NONE": temporal.CHANGE_NONE,
-    "CHANGE_FULL": temporal.CHANGE_FULL,
-    "GATE_GRID": temporal.GATE_GRID,
-    "GATE_BLUR": temporal.GATE_BLUR,
     "UNSURE": float(temporal.UNSURE),
     "SLACK": check.SLACK,
-    "SOLID": compositor.SOLID,
-    "MODEL_BLUR": compositor.MODEL_BLUR,
-    "MODEL_EPSILON": compositor.MODEL_EPSILON,
-    "COLOUR_BLUR": compositor.COLOUR_BLUR,
-    "COLOUR_EPSILON": compositor.COLOUR_EPSILON,
-    "SHARE_BLUR": light_wrap.SHARE_BLUR,
-    **{
-        f"GREY_{colour}": float(weight)
-        for colour, weight in zip(("BLUE", "GREEN", "RED"), compositor.GREY_WEIGHTS, strict=True)
-    },
 }
 # For a compiler's command line; a float needs its suffix, or the kernels compute in double
 DEFINITIONS = tuple(

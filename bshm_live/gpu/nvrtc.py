@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from .. import kernels
 from ..errors import EngineError
 from ..runtimes import cache as engine_cache
 from ..runtimes.cache import Key
@@ -22,6 +23,7 @@ from ..runtimes.nvidia import cuda_homes
 from .kernels import DEFINITIONS
 
 SOURCE = Path(__file__).with_name("kernels.cu")
+HEADER = Path(kernels.__file__).with_name("pixel.h")
 # No fused multiply-add: a GPU then rounds like the CPU on which the tests run the kernels.
 OPTIONS = ("-std=c++17", "--fmad=false")
 INSTALL = "pip install nvidia-cuda-nvrtc"
@@ -70,7 +72,9 @@ class Nvrtc:
         words = [f"--gpu-architecture={target}", *OPTIONS, *DEFINITIONS]
         program = ctypes.c_void_p()
         text, name = source.encode(), SOURCE.name.encode()
-        self._call("nvrtcCreateProgram", ctypes.byref(program), text, name, 0, None, None)
+        headers = (ctypes.c_char_p * 1)(HEADER.read_bytes())
+        names = (ctypes.c_char_p * 1)(HEADER.name.encode())
+        self._call("nvrtcCreateProgram", ctypes.byref(program), text, name, 1, headers, names)
         try:
             array = (ctypes.c_char_p * len(words))(*(word.encode() for word in words))
             if self._library.nvrtcCompileProgram(program, len(words), array):
@@ -134,7 +138,8 @@ def compiled(capability: tuple[int, int], *, most: int | None = None) -> bytes:
     Raises EngineError.
     """
     nvrtc, source = find_nvrtc(most), SOURCE.read_text("utf-8")
-    digest = hashlib.sha256("\0".join((source, *OPTIONS, *DEFINITIONS)).encode()).hexdigest()
+    parts = (source, HEADER.read_text("utf-8"), *OPTIONS, *DEFINITIONS)
+    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
     version = "nvrtc_{}.{}".format(*nvrtc.version)
     key = Key(digest, version, "sm{}{}".format(*capability), "kernels", "f32")
     stored = engine_cache.load(key, "kernels")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..kernels.call import MOMENTS
 from ..types import Matte, Picture
 from .cuda import Buffer, Memory
-from .kernels import GLANCE, MOMENTS, GateKernel, GlanceKernel, HintKernel, SteadyKernel, launch
+from .kernels import GLANCE, GateKernel, GlanceKernel, HintKernel, SteadyKernel, launch
 from .lane import Lane
 from .matting import DeviceMatte, GpuBshm
 

@@ -54,7 +54,15 @@ def quantiles(times: Iterable[float]) -> dict[str, float]:
     return {"p50": float(p50), "p95": float(p95)}
 
 
-def stage_table(stages: Mapping[str, Mapping[str, float]]) -> str:
-    """Milliseconds per stage, a line each."""
-    rows = [f"{stage:12}{q['p50']:8.1f}{q['p95']:8.1f}" for stage, q in stages.items()]
-    return "\n".join([f"{'stage':12}{'p50 ms':>8}{'p95 ms':>8}", *rows])
+def stage_table(
+    stages: Mapping[str, Mapping[str, float]], cpu_ms: Mapping[str, float] | None = None
+) -> str:
+    """Milliseconds per stage, a line each; beside them processor time, and its share."""
+    head, total = f"{'stage':12}{'p50 ms':>8}{'p95 ms':>8}", sum((cpu_ms or {}).values())
+    rows = [head + f"{'CPU ms':>8}{'share':>7}" * (cpu_ms is not None)]
+    for stage, q in stages.items():
+        row = f"{stage:12}{q['p50']:8.1f}{q['p95']:8.1f}"
+        if cpu_ms is not None and stage in cpu_ms:
+            row += f"{cpu_ms[stage]:8.1f}{cpu_ms[stage] / total:7.0%}"
+        rows.append(row)
+    return "\n".join(rows)

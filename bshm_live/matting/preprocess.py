@@ -5,9 +5,19 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ..types import Hint, Picture, Shape, Tensor
+from ..kernels.call import (
+    SIDES_BYTES,
+    Prepare,
+    Scratch,
+    address,
+    prepare_once,
+    rows_address,
+    run,
+)
+from ..types import Hint, Picture, Shape, Size, Tensor
 
 LEVELS = 255.0
+REFINED = 4  # the high size is four times the low one
 
 
 class Preprocessor:
@@ -18,48 +28,78 @@ class Preprocessor:
     """
 
     def __init__(self, low: Shape, high: Shape) -> None:
-        self.low_size = (low[1], low[0])
         self.high_size = (high[1], high[0])
         self._low = np.empty((1, 3, *low), np.float32)
         self._high = np.empty((1, 3, *high), np.float32)
+        self._resizer: Resizer | None = None
 
     def __call__(self, picture: Picture) -> tuple[Tensor, Tensor, Picture]:
         """(H, W, 3) BGR to low (1, 3, h, w) and high (1, 3, 4h, 4w), RGB in [0, 1].
 
         The third is the high one as a picture, new each time.
         """
-        large = resized(picture, self.high_size)
-        if large is picture:  # the source may reuse its memory
-            large = picture.copy()
-        small = cv2.resize(large, self.low_size, interpolation=cv2.INTER_AREA)
-        planes(large, self._high)
-        planes(small, self._low)
-        return self._low, self._high, large
+        if self._resizer is None or self._resizer.shape != picture.shape:
+            self._resizer = Resizer(picture.shape, self.high_size, self._high, self._low)
+        return self._low, self._high, self._resizer(picture)
 
 
-def resized(picture: Picture, size: tuple[int, int]) -> Picture:
+class Resizer:
+    """Pictures of one size (H, W, 3) to another, (width, height); see `resized`.
+
+    What becomes of a picture goes also to the tensors, where they are given: `high`
+    (1, 3, height, width) and `low`, a fourth of it each way. Memory is used again.
+    """
+
+    def __init__(
+        self, shape: Shape, size: Size, high: Tensor | None = None, low: Tensor | None = None
+    ) -> None:
+        (height, width, _), (wide, tall) = shape, size
+        x, y = halvings(width, wide), halvings(height, tall)
+        self.shape, self._size = shape, size
+        self._sides = np.empty(wide * SIDES_BYTES, np.uint8)
+        row = 3 * width  # of a picture; two of each size, and one of sums
+        self._scratch = Scratch(2 * row + 6 * wide + max(x, y) * (2 + 4) * row + 32)
+        self._arguments = Prepare(
+            high=address(high, (1, 3, tall, wide), np.float32),
+            low=address(low, (1, 3, tall // REFINED, wide // REFINED), np.float32),
+            sides=self._sides.ctypes.data,
+            scratch=self._scratch.address,
+            lane_bytes=self._scratch.lane_bytes,
+            width=width,
+            height=height,
+            wide=wide,
+            tall=tall,
+            halved_x=x,
+            halved_y=y,
+        )
+        prepare_once("prepare_sides", self._arguments)
+
+    def __call__(self, picture: Picture) -> Picture:
+        """A new picture."""
+        wide, tall = self._size
+        out: Picture = np.empty((tall, wide, 3), np.uint8)
+        arguments = self._arguments
+        arguments.picture, arguments.stride = rows_address(picture, self.shape)
+        arguments.guide = out.ctypes.data
+        run("prepare", arguments, -(-tall // REFINED))
+        return out
+
+
+def halvings(length: int, target: int) -> int:
+    """How often a side is halved: while it is twice too long."""
+    times = 0
+    while length >> times >= 2 * target:
+        times += 1
+    return times
+
+
+def resized(picture: Picture, size: Size) -> Picture:
     """To (width, height): halved while twice too large, then bilinear.
 
     Free of aliasing like area averaging, whose odd ratios take ten times as long.
+    A picture of that size already comes back itself.
     """
-    height, width = picture.shape[:2]
-    while width >= 2 * size[0] or height >= 2 * size[1]:  # a panorama in one direction only
-        width = width // 2 if width >= 2 * size[0] else width
-        height = height // 2 if height >= 2 * size[1] else height
-        picture = averaged(picture, (width, height))
-    if (width, height) == size:
-        return picture
-    return cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
-
-
-def averaged(picture: Picture, size: tuple[int, int]) -> Picture:
-    """To (width, height), half as large in one direction or both, each pixel a mean."""
-    width, height = size
-    if picture.shape[:2] != (height, 2 * width):
-        return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    # The same levels, in half of the time that it takes where one side stays.
-    pairs = cv2.filter2D(picture, -1, np.full((1, 2), 0.5, np.float32), anchor=(0, 0))
-    return cv2.resize(pairs, size, interpolation=cv2.INTER_NEAREST)
+    return picture if picture.shape[1::-1] == size else Resizer(picture.shape, size)(picture)
 
 
 def planes(picture: Picture, out: Tensor) -> None:

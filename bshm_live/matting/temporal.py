@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from ctypes import c_float, sizeof
+
 import cv2
 import numpy as np
 
+from ..kernels.call import Gate, Scratch, address, run
 from ..types import Alpha, HostMatte, Matte, Picture
 from .preprocess import resized
 
-# Where the matte itself moves, the new one counts alone; where it only
-# flickers, mostly the old one. A gate on the picture's motion is fooled by
-# smooth and textureless movers.
-REST_WEIGHT = 0.3
-CHANGE_NONE = 0.03
-CHANGE_FULL = 0.15
-GATE_GRID = 4  # the gate is computed on a grid this much coarser
-GATE_BLUR = 3
+# Where the matte itself moves, the new one counts alone; where it only flickers, mostly
+# the old one. A gate on the picture's motion is fooled by smooth and textureless movers.
+GRID = 4  # the gate is computed on a grid this much coarser
+WEIGHT_ROWS = 4  # of scratch memory
 UNSURE = np.float32(0.15)  # of a hint: below it is nothing, as far from 1 it is person
 GLANCE_STEP = 4  # of the picture, each fourth pixel of each fourth row is looked at
 CUT_SIZE = (32, 18)
@@ -83,15 +82,23 @@ def low_alpha(matte: Matte) -> Alpha:
 def gated(alpha: Alpha, last: Alpha) -> Alpha:
     """last + w (alpha - last), w = 0.3 + 0.7 clip((d - 0.03) / 0.12, 0, 1).
 
-    d is the mean change of the matte around a pixel. Both (H, W) in [0, 1].
+    d is the mean change of the matte around a pixel. Both (4h, 4w) in [0, 1].
     """
-    height, width = alpha.shape
-    change = alpha - last
-    grid = (max(1, width // GATE_GRID), max(1, height // GATE_GRID))
-    d = cv2.resize(np.abs(change), grid, interpolation=cv2.INTER_AREA)
-    d = cv2.blur(d, (GATE_BLUR, GATE_BLUR))
-    gate = np.clip((d - CHANGE_NONE) / (CHANGE_FULL - CHANGE_NONE), 0, 1)
-    weight = cv2.resize(REST_WEIGHT + (1 - REST_WEIGHT) * gate, (width, height))
-    change *= weight
-    change += last
-    return change
+    tall, wide = alpha.shape
+    alpha, last = np.ascontiguousarray(alpha), np.ascontiguousarray(last)
+    out, change = np.empty_like(alpha), np.empty((tall // GRID, wide // GRID), np.float32)
+    h, w = change.shape
+    scratch = Scratch(WEIGHT_ROWS * w * sizeof(c_float))
+    arguments = Gate(
+        alpha=address(alpha, (GRID * h, GRID * w), np.float32),
+        last=address(last, (GRID * h, GRID * w), np.float32),
+        change=change.ctypes.data,
+        out=out.ctypes.data,
+        scratch=scratch.address,
+        lane_bytes=scratch.lane_bytes,
+        w=w,
+        h=h,
+    )
+    run("change", arguments, h)
+    run("gate", arguments, h)
+    return out

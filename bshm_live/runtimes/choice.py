@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import EngineError
+from ..kernels.library import library
 from ..matting.bshm import Bshm
 from ..types import Engine
 from .manifest import NETWORKS, Manifest, check_file, load_manifest
@@ -119,7 +120,14 @@ def _best() -> Runtime:
 def load_bshm(
     preset: str, runtime: Runtime, threads: int = 0, manifest: Manifest | None = None
 ) -> Bshm:
-    """The three networks of a preset, their files checked against the manifest."""
+    """The three networks of a preset, their files checked against the manifest.
+
+    Raises EngineError, also where the native kernels around them do not load.
+    """
+    try:
+        library()
+    except OSError as error:
+        raise EngineError(str(error)) from error
     return Bshm(*load_engines(preset, runtime, threads, manifest))
 
 

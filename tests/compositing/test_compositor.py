@@ -253,6 +253,20 @@ def test_light_wrap_is_its_formula(size: tuple[int, int]) -> None:
     assert np.abs(out.astype(int) - plain).max() > 20
 
 
+def test_light_wrap_and_the_background_may_change_between_two_frames() -> None:
+    rng, size, low = np.random.default_rng(6), (160, 96), (12, 20)
+    image, *rooms = (noise(rng, size[1], size[0], 0, 256) for _ in range(3))
+    mattes = [random_matte(rng, low), random_matte(rng, (8, 16))]
+    used = Compositor(size)
+    for wrap, room, matte in [
+        *((0.0, rooms[0], mattes[0]), (0.6, rooms[0], mattes[0]), (0.6, rooms[1], mattes[0])),
+        *((0.6, rooms[1], mattes[1]), (0.2, rooms[1], mattes[0]), (0.0, rooms[1], mattes[0])),
+    ]:
+        used.wrap = wrap
+        right = Compositor(size, wrap=wrap)(image, matte, room)[0]
+        assert np.array_equal(used(image, matte, room)[0], right)
+
+
 def test_a_person_without_a_rim_is_lit_by_nothing() -> None:
     size = (128, 64)
     person, room = portrait(*size), np.zeros((64, 128, 3), np.uint8)

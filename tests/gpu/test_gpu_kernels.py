@@ -12,14 +12,13 @@ import pytest
 from conftest import portrait
 from gpu_twin import HostCuda, host_kernels
 
-from bshm_live.compositing.compositor import Compositor, near_mean, slope
+from bshm_live.compositing.compositor import Compositor
+from bshm_live.compositing.edge_model import PERSON, ROOM, SHARE, SLOPE, EdgeModel
 from bshm_live.gpu.cuda import Buffer, Cuda, Memory
 from bshm_live.gpu.kernels import (
     FAULT_WORD,
     GLANCE,
     KERNELS,
-    MAPS,
-    MOMENTS,
     Arguments,
     CheckKernel,
     CompositeKernel,
@@ -35,6 +34,7 @@ from bshm_live.gpu.kernels import (
     ratio,
 )
 from bshm_live.gpu.matting import halvings
+from bshm_live.kernels.call import MAPS, MOMENTS
 from bshm_live.matting.preprocess import Preprocessor
 from bshm_live.matting.temporal import as_hint, gated, low_alpha
 from bshm_live.types import HostMatte, Matte
@@ -294,16 +294,22 @@ def modelled(desk: Desk, moments: np.ndarray, matte: Matte) -> np.ndarray:
     return desk.get(maps)
 
 
+def on_the_processor(matte: Matte) -> np.ndarray:
+    """The maps (h, w, 8) of the CPU's compositor."""
+    model = EdgeModel(HIGH)
+    model(matte, wrap=1.0)
+    return model.maps
+
+
 def test_model_is_the_guided_filter_s_slope(desk: Desk) -> None:
     rng = np.random.default_rng(8)
     alpha, guide = soft_alpha(rng), noise(rng, *HIGH)
     residual = rng.uniform(-1, 1, (*LOW, 3)).astype(np.float32)
     matte = matte_of(alpha, guide, residual)
     maps = modelled(desk, Steadied(desk, alpha, None, guide).moments, matte)
-    grey = cv2.cvtColor(guide, cv2.COLOR_BGR2GRAY)
-    assert np.abs(maps[..., 3] - slope(grey, alpha, (W, H))).max() < 1e-3
-    share = 1 - cv2.blur(low_alpha(matte), (3, 3))
-    assert np.abs(maps[..., 4] - share).max() < 1e-5
+    right = on_the_processor(matte)
+    assert np.abs(maps[..., SLOPE] - right[..., SLOPE]).max() < 1e-3
+    assert np.abs(maps[..., SHARE] - right[..., SHARE]).max() < 1e-5
 
 
 def test_model_has_the_colours_of_person_and_room(desk: Desk) -> None:
@@ -312,11 +318,9 @@ def test_model_has_the_colours_of_person_and_room(desk: Desk) -> None:
     residual = rng.uniform(-1, 1, (*LOW, 3)).astype(np.float32)
     matte = matte_of(alpha, guide, residual)
     maps = modelled(desk, Steadied(desk, alpha, None, guide).moments, matte)
-    small = cv2.resize(guide, (W, H), interpolation=cv2.INTER_AREA).astype(np.float32)
-    share = np.clip(low_alpha(matte), 0, 1)
-    person = np.clip(small + 255 * residual, 0, 255)
-    assert np.abs(maps[..., :3] - near_mean(person, share**2)).max() < 0.02
-    assert np.abs(maps[..., 5:] - near_mean(small, (1 - share) ** 2)).max() < 0.02
+    right = on_the_processor(matte)
+    for colour in (PERSON, ROOM):
+        assert np.abs(maps[..., colour] - right[..., colour]).max() < 0.02
 
 
 # ---- composite -----------------------------------------------------------------------------

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from bshm_live.matting.preprocess import (
     Preprocessor,
-    averaged,
     colour_image,
     hint_tensor,
     planes,
@@ -77,7 +76,7 @@ def test_shrinking_does_not_alias(shape: tuple[int, int]) -> None:
 def test_half_a_width_is_the_mean_of_pairs(seed: int, height: int, width: int) -> None:
     picture = noise(seed, height, 2 * width, 3)
     means = np.rint(picture.reshape(height, width, 2, 3).mean(2))  # halves to even
-    assert np.array_equal(averaged(picture, (width, height)), means)
+    assert np.array_equal(resized(picture, (width, height)), means)
 
 
 def test_colour_and_place_survive_resizing() -> None:

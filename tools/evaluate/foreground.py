@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bshm_live.compositing.background import cover
-from bshm_live.compositing.compositor import Compositor, EdgeModel
-from bshm_live.compositing.pixels import places, whole_rows
+from bshm_live.compositing.compositor import Compositor
+from bshm_live.compositing.edge_model import MAPS, PERSON, ROOM, EdgeModel
 from bshm_live.matting.bshm import Bshm
 from bshm_live.types import Mask8, Picture
 
@@ -83,12 +83,15 @@ def ours(bshm: Bshm, one: Composite, soft: NDArray[np.intp]) -> tuple[Colours, C
     """MRN's foreground (N, 3) at the soft places; and alpha·foreground as the product makes it."""
     matte = bshm.matte(one.picture)
     size = one.picture.shape[1::-1]
-    rows = whole_rows(soft)
-    where = places(size)[rows].view(np.uint16).reshape(-1, 2)
-    colour = one.picture.reshape(-1, 3)[rows]
-    _, front = EdgeModel(matte, size).refine(where, colour, one.alpha.ravel()[rows])
+    model = EdgeModel(matte.alpha.shape)
+    model(matte)
+    maps = cv2.resize(model.maps, size).reshape(-1, MAPS)[soft]
+    person, room = maps[:, PERSON], maps[:, ROOM]
+    weight = in_unit(one.alpha.reshape(-1, 1)[soft])
+    # Blur fusion's second step, with the alpha that is given instead of the matte's
+    front = person + weight * (at(one.picture, soft) - weight * person - (1 - weight) * room)
     composite, _, _ = Compositor(size)(one.picture, matte, np.zeros_like(one.picture))
-    return front[: len(soft)], at(composite, soft)
+    return np.clip(front, 0, 255), at(composite, soft)
 
 
 def soft_places(alpha: Mask8) -> NDArray[np.intp]:
