@@ -168,7 +168,10 @@ def test_ctrl_c_while_modules_are_loaded(folder: Path, module: str) -> None:
 
 
 def test_a_closed_terminal_keeps_the_recording(folder: Path) -> None:
-    terminal, its_end = os.openpty()
+    try:
+        terminal, its_end = os.openpty()
+    except OSError:
+        pytest.skip("no terminals here: /dev/pts is not mounted")
     running = subprocess.Popen(
         [sys.executable, "-m", "bshm_live", *BG, "--source", "demo", "--sink", "rec.mkv"],
         cwd=folder,
