@@ -126,7 +126,7 @@ def test_a_turn_is_clockwise(degrees: int, down: bool, right: bool) -> None:
     size = SIZE if degrees == 180 else SIZE[::-1]
     picture = portrait(*size, centre=(20, 20), radius=18).picture
     sink = ListSink()
-    build(rotate=degrees).run(ArraySource([picture]), [sink])
+    build(rotate=degrees, fail_closed=False).run(ArraySource([picture]), [sink])
     assert sink.shots[0].composite.shape == (SIZE[1], SIZE[0], 3)
     rows, columns = np.nonzero(sink.shots[0].alpha > 127)
     assert (rows.mean() > SIZE[1] / 2, columns.mean() > SIZE[0] / 2) == (down, right)
@@ -135,8 +135,8 @@ def test_a_turn_is_clockwise(degrees: int, down: bool, right: bool) -> None:
 def test_a_phone_s_picture_is_shown_whole_where_asked_for() -> None:
     picture = portrait(100, 200, centre=(50, 30), radius=28).picture  # cut to fill: no head
     sinks = ListSink(), ListSink()
-    build().run(ArraySource([picture]), [sinks[0]])
-    build(whole=True).run(ArraySource([picture]), [sinks[1]])
+    build(fail_closed=False).run(ArraySource([picture]), [sinks[0]])
+    build(whole=True, fail_closed=False).run(ArraySource([picture]), [sinks[1]])
     cut, whole = (sink.shots[0] for sink in sinks)
     sides = np.s_[:, : SIZE[0] // 8]
     assert (whole.composite[sides] == BACKDROP).all()
