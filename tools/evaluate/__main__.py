@@ -18,7 +18,7 @@ from .foreground import colour_errors, composites, has_pymatting
 from .metrics import Scores
 from .networks import THREADS, Network, Ours, Rival, median_times, other_work
 from .report import Report, network_cells, networks_head, write_colours
-from .to_bgr import shown, write_sheet
+from .pictures import shown, write_sheet
 
 ROUNDS = 40
 COMPOSITES = 40
