@@ -17,8 +17,8 @@ from .clips import Clip, read_clips, read_still
 from .foreground import colour_errors, composites, has_pymatting
 from .metrics import Scores
 from .networks import THREADS, Network, Ours, Rival, median_times, other_work
-from .report import Report, network_cells, networks_head, write_colours
 from .pictures import shown, write_sheet
+from .report import Report, network_cells, networks_head, write_colours
 
 ROUNDS = 40
 COMPOSITES = 40
