@@ -44,8 +44,8 @@ MEMORY_S, MEMORY_STEP_S = 2.0, 0.25
 # a second at most, and a matte flickers.
 PACE, PACE_SLACK = 1.5, 0.06
 PACE_MOST_S = 0.2  # a frame that comes later says no more
-# Where nobody was (below NOBODY), more than this is somebody new.
-NOBODY, NEW = 0.01, 0.006
+# Where no matte of the last seconds was more than this, one that is more is somebody new.
+NOBODY = 0.006
 # Somebody new, or a jump, is believed where MPN is sure of it: the mean of its mask is 0.87 and
 # more on people, 0.85 and less on a room's false alarms. A jump must also last for a moment.
 SURE, JUMP_S = 0.86, 0.06
@@ -170,9 +170,9 @@ class Guard:
 
     def _check_rise(self, seen: Sighting, held: Sighting | None, pace: float) -> None:
         """Somebody new, or more than a body can do since the last frame."""
-        person = known(self._left)
-        new = rise(seen, person)
-        if new.mean() <= (pace if person.mean() >= NOBODY else NEW):
+        new = rise(seen, known(self._left))
+        somebody = any(one.coverage > NOBODY for one in self._left)
+        if seen.coverage <= NOBODY or (somebody and new.mean() <= pace):
             return
         if seen.coverage > MOST:
             raise EngineError(WHOLE_TEXT)

@@ -34,6 +34,7 @@ from bshm_live.loop.guard import (
     LATE_S,
     MEMORY_S,
     MOST,
+    NOBODY,
     TORN_S,
     TORN_TEXT,
     UNSEEN,
@@ -542,6 +543,14 @@ def test_an_unsure_mask_must_last() -> None:
     guard = Guard()
     assert not judge([SEATED], guard, own=[faint])[0]
     assert guard.reason == DOUBT_TEXT
+
+
+def test_a_doubt_does_not_creep_in() -> None:
+    """A false alarm that grows by half a percent a frame is somebody new at the first of them."""
+    shares = [0.004 * i for i in range(1, 30)]
+    blurred = [np.full(HIGH, share, np.float32) for share in shares]
+    told = judge(blurred, own=[0.7 * alpha for alpha in blurred])
+    assert told == [share <= NOBODY for share in shares]
 
 
 def test_a_doubt_that_comes_and_goes_never_lasts() -> None:
