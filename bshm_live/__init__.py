@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .api import Cut, Matting
     from .errors import BshmError, EngineError, SettingsError, SinkError, SourceError
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Nothing leaves the machine. Libraries that report their use are told not to before any of them
 # is imported, whatever the user's environment says, and every process that we start inherits it.
