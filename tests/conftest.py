@@ -288,6 +288,12 @@ def nobody_s_files(
 
 
 @pytest.fixture
+def sure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guard believes the toy networks, which are never quite sure of somebody."""
+    monkeypatch.setattr("bshm_live.loop.guard.SURE", 0.0)
+
+
+@pytest.fixture
 def toy_engines(monkeypatch: pytest.MonkeyPatch) -> Path:
     """The toy networks' folder, which is also where the program looks during the test."""
     monkeypatch.setenv("BSHM_ENGINES", str(TOY))

@@ -165,7 +165,7 @@ def test_the_clock_hears_of_the_matte_once_it_is_there(make: Callable[..., GpuPa
 
 
 def test_the_guard_fetches_no_full_matte(make: Callable[..., GpuParts], monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    """Two words and a sparse alpha come back before the composite, and nothing else."""
+    """Two words, a sparse alpha and both small masks come back before the composite."""
     parts, back = make(), 0
     download = HostCuda.download
 
@@ -177,7 +177,7 @@ def test_the_guard_fetches_no_full_matte(make: Callable[..., GpuParts], monkeypa
     monkeypatch.setattr(HostCuda, "download", counted)
     on_gpu(parts, Fixed(plain(BACKDROP, SIZE))).run(ArraySource(scenes(1)), [ListSink()])
     full, low = SIZE[0] * SIZE[1], parts.matting.low[0] * parts.matting.low[1]
-    assert back <= full * (3 + 1) + 4 * low + 64
+    assert back <= full * (3 + 1) + 3 * 4 * low + 64
 
 
 # ---- Fail closed ---------------------------------------------------------------------------

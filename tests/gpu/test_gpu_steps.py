@@ -30,14 +30,14 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed.measured, "__defaults__", ((SIZE,),))
 
 
-@pytest.mark.usefixtures("twin")
+@pytest.mark.usefixtures("twin", "sure")
 @pytest.mark.parametrize("name", ["versions", "kernels", "module", "engines", "path", "speed"])
 def test_a_step_runs_through(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     steps.STEPS[name](ARGS)
     assert "Traceback" not in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("twin")
+@pytest.mark.usefixtures("twin", "sure")
 def test_the_table_shows_every_stage_beside_the_floor(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

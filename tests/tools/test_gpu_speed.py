@@ -62,6 +62,7 @@ def test_the_floor_is_its_formula() -> None:
     assert floor_ms((1920, 1080), 1e9, measured) == pytest.approx(0.31104 + 0.62208 + 0.01)
 
 
+@pytest.mark.usefixtures("sure")
 def test_a_row_is_measured_and_shown() -> None:
     cuda = HostCuda(host_kernels(), seed=1)
     parts = parts_of(cuda)
