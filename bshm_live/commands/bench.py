@@ -146,7 +146,9 @@ def parts_of(runtime: Runtime, preset: str, threads: int, size: Size, stack: Exi
         gpu = open_gpu(preset, size)
         stack.callback(gpu.close)
         return gpu
-    return cpu_parts(stack.enter_context(load_bshm(preset, runtime, threads)), size)
+    return cpu_parts(
+        stack.enter_context(load_bshm(preset, runtime, threads)), size, threads=threads
+    )
 
 
 def figures(
