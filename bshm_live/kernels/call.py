@@ -61,6 +61,10 @@ class Compose(Arguments):
     )
 
 
+class Room(Arguments):
+    _fields_ = fields((P, "small alpha residual seen blurred out"), (F * 3, "mean"), (I, "w h"))
+
+
 # Each kernel's arguments
 KERNELS: dict[str, type[Arguments]] = {
     "prepare": Prepare,
@@ -69,6 +73,8 @@ KERNELS: dict[str, type[Arguments]] = {
     "moments": Model,
     "model": Model,
     "compose": Compose,
+    "room": Room,
+    "spread": Room,
 }
 
 
