@@ -135,7 +135,12 @@ class Matting:
             image = self._bgr(picture)
             size: Size = (image.shape[1], image.shape[0])
             if parts is None or parts.compositor.size != size:
-                parts = cpu_parts(self._networks(size, "file"), size, smooth=steady)
+                parts = cpu_parts(
+                    self._networks(size, "file"),
+                    size,
+                    smooth=steady,
+                    threads=self._settings.threads,
+                )
             matte = parts.matting.matte(image, parts.steadier.hint(image))
             yield self._cut(image, parts.steadier.steady(matte), parts.compositor)
 

@@ -103,9 +103,11 @@ class Typical:
         mixed = (alpha * image + (1 - alpha) * self._background).astype(np.uint8)
         return cv2.cvtColor(mixed, cv2.COLOR_RGB2BGR)
 
-    def cpu_s(self, frames: Iterable[Frame]) -> float:
-        """Processor time of these frames, over all threads, in seconds."""
-        start = time.process_time()
+    def cpu_ms(self, frames: Iterable[Frame]) -> list[float]:
+        """Processor time of each of these frames, over all threads, in milliseconds."""
+        times = []
         for frame in frames:
+            start = time.process_time()
             self(frame.image)
-        return time.process_time() - start
+            times.append((time.process_time() - start) * 1e3)
+        return times

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import SettingsError, SourceError
 from ..files import why_unreadable
+from ..kernels.call import Room, address, run
 from ..settings import BackgroundSpec
 from ..sources.animation import is_still
 from ..sources.picture import read_picture
@@ -96,21 +97,32 @@ class Blur:
     def __call__(self, frame: Frame, matte: Matte | None) -> Picture:
         if matte is None:
             return self._card
+        width, height = self._small
         small = cv2.resize(frame.image, self._small, interpolation=cv2.INTER_AREA)
         alpha = cv2.resize(matte.alpha, self._small, interpolation=cv2.INTER_AREA)
         residual = cv2.resize(matte.residual, self._small, interpolation=cv2.INTER_LINEAR)
         # I = a F + (1 - a) B and F = I + residual, so that hair leaves no tint in the room:
-        share = (1 - alpha)[..., None]  # (1 - a) B = (1 - a) I - a residual
-        seen = np.clip(share * small - (255 * alpha)[..., None] * residual, 0, 255 * share)
-        # Once more by 1 - a: what is nearly all person says little of the room.
-        room = np.square(1 - alpha)
-        seen *= share
-        soft, mixed = (cv2.GaussianBlur(x, (0, 0), self._sigma) for x in (room, seen))
-        mean = seen.sum((0, 1)) / max(float(room.sum()), 1e-3)
+        # (1 - a) B = (1 - a) I - a residual. And once more by 1 - a: what is nearly all
+        # person says little of the room.
+        seen = np.empty((height, width, 4), np.float32)
+        arguments = Room(
+            small=address(small, (height, width, 3), np.uint8),
+            alpha=address(alpha, (height, width), np.float32),
+            residual=address(residual, (height, width, 3), np.float32),
+            seen=seen.ctypes.data,
+            w=width,
+            h=height,
+        )
+        run("room", arguments, height)
         # Deep inside the person no room is near: the mean of all of it stands in.
-        mixed = (mixed + 1e-3 * mean) / (soft + 1e-3)[..., None]
-        blurred = cv2.convertScaleAbs(mixed)
-        return cv2.resize(blurred, self._size, interpolation=cv2.INTER_LINEAR)
+        *sums, weight = cv2.sumElems(seen)
+        arguments.mean[:] = [total / max(weight, 1e-3) for total in sums]
+        blurred = cv2.GaussianBlur(seen, (0, 0), self._sigma)
+        arguments.blurred = blurred.ctypes.data
+        room = np.empty((height, width, 3), np.uint8)
+        arguments.out = room.ctypes.data
+        run("spread", arguments, height)
+        return cv2.resize(room, self._size, interpolation=cv2.INTER_LINEAR)
 
     def close(self) -> None:
         """Nothing runs."""

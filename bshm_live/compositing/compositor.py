@@ -34,11 +34,12 @@ LIGHT_WRAP = 0.5  # how much of it, where it is asked for
 class Compositor:
     """Composites frames of one size into buffers of its own, reused every time.
 
-    `wrap` in [0, 1] lets the background's light fall on the person's rim.
+    `wrap` in [0, 1] lets the background's light fall on the person's rim. `threads` 0: all
+    cores.
     """
 
-    def __init__(self, size: Size, *, wrap: float = 0.0) -> None:
-        self.size, self.wrap = size, wrap
+    def __init__(self, size: Size, *, wrap: float = 0.0, threads: int = 0) -> None:
+        self.size, self.wrap, self._threads = size, wrap, threads
         width, height = size
         self._composite: Picture = np.empty((height, width, 3), np.uint8)
         self._foreground: Picture = np.empty((height, width, 3), np.uint8)
@@ -71,7 +72,7 @@ class Compositor:
         light = self._light_of(background, model.low) if self.wrap else None
         arguments.glow = address(light, (*model.low, 4), np.float32)
         arguments.front = self._foreground.ctypes.data if foreground else None
-        run("compose", arguments, shape[0])
+        run("compose", arguments, shape[0], self._threads)
         return self._composite, self._alpha, self._foreground if foreground else None
 
     def background_alone(self, background: Picture) -> Layers:
@@ -92,7 +93,7 @@ class Compositor:
         tall, wide = matte.alpha.shape
         model = self._model
         if model is None or model.shape != (tall, wide):
-            self._model = model = EdgeModel((tall, wide))
+            self._model = model = EdgeModel((tall, wide), self._threads)
             arguments, (width, height) = self._arguments, self.size
             arguments.levels = model.levels.ctypes.data
             arguments.grey = model.grey.ctypes.data

@@ -30,7 +30,8 @@ class EdgeModel:
     B, G, R, slope A, room B, G, R in levels, and `wrap` times the room's share around.
     """
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, threads: int = 0) -> None:
+        self._threads = threads
         tall, wide = shape
         self.shape, self.low = (tall, wide), (-(-tall // REFINED), -(-wide // REFINED))
         self.levels: Mask8 = np.empty(self.shape, np.uint8)
@@ -62,5 +63,5 @@ class EdgeModel:
         arguments.guide = address(guide, (*self.shape, 3), np.uint8)
         arguments.residual = address(residual, (*self.low, 3), np.float32)
         arguments.wrap = wrap
-        run("moments", arguments, self.low[0])
-        run("model", arguments, self.low[0])
+        run("moments", arguments, self.low[0], self._threads)
+        run("model", arguments, self.low[0], self._threads)

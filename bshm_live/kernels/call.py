@@ -61,6 +61,10 @@ class Compose(Arguments):
     )
 
 
+class Room(Arguments):
+    _fields_ = fields((P, "small alpha residual seen blurred out"), (F * 3, "mean"), (I, "w h"))
+
+
 # Each kernel's arguments
 KERNELS: dict[str, type[Arguments]] = {
     "prepare": Prepare,
@@ -69,6 +73,8 @@ KERNELS: dict[str, type[Arguments]] = {
     "moments": Model,
     "model": Model,
     "compose": Compose,
+    "room": Room,
+    "spread": Room,
 }
 
 
@@ -103,7 +109,7 @@ class Scratch:
 
 @cache
 def lanes() -> int:
-    """Threads that share a kernel's rows: the cores that this process may use, to a limit."""
+    """Threads that may share a kernel's rows: the cores that this process may use, to a limit."""
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     return min(MOST_LANES, cores)
@@ -114,16 +120,22 @@ def helpers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max(1, lanes() - 1), "kernels")
 
 
-def run(kernel: str, arguments: Arguments, rows: int) -> None:
-    """All rows of a kernel, by the caller and whoever of the helpers comes in time."""
+def run(kernel: str, arguments: Arguments, rows: int, threads: int = 0) -> None:
+    """All rows of a kernel, by the caller and whoever of the helpers comes in time.
+
+    `threads` is how many there are at most; 0: all lanes.
+    """
     function, given, taken = entry(kernel), byref(arguments), c_int(0)
     others: list[Future[None]] = [
-        helpers().submit(function, given, rows, byref(taken), lane) for lane in range(1, lanes())
+        helpers().submit(function, given, rows, byref(taken), lane)
+        for lane in range(1, min(threads, lanes()) if threads else lanes())
     ]
-    function(given, rows, byref(taken), 0)
-    for other in others:
-        if not other.cancel():
-            other.result()
+    try:
+        function(given, rows, byref(taken), 0)
+    finally:  # after Ctrl-C, too: nobody may still write when the arrays go
+        for other in others:
+            if not other.cancel():
+                other.result()
 
 
 def prepare_once(function: str, arguments: Arguments) -> None:

@@ -749,3 +749,40 @@ KERNEL(compose, Compose, 16) {
         });
     }
 }
+
+// ---- The room, out of focus: background.Blur ---------------------------------------------
+
+const float ROOM_EPSILON = 1e-3f;  // of a weight, in [0, 1]
+
+struct Room {
+    const u8 *small;        // (h, w, 3)
+    const float *alpha;     // (h, w)
+    const float *residual;  // (h, w, 3) BGR in [-1, 1]
+    float *seen;            // (h, w, 4): the room's colours times their weight, and the weight
+    const float *blurred;   // (h, w, 4): what became of it
+    u8 *out;                // (h, w, 3)
+    float mean[3];          // colour of the room as a whole
+    int w, h;
+};
+
+KERNEL(room, Room, 16) {
+    (void)lane;
+    for (Bytes at = (Bytes)first * a.w; at < (Bytes)last * a.w; at++) {
+        const float alpha = a.alpha[at], share = 1 - alpha;
+        float *seen = a.seen + 4 * at;
+        for (int c = 0; c < 3; c++) {
+            const float room = share * a.small[3 * at + c] - SOLID * alpha * a.residual[3 * at + c];
+            seen[c] = within(room, 0.0f, SOLID * share) * share;
+        }
+        seen[3] = share * share;
+    }
+}
+
+KERNEL(spread, Room, 16) {
+    (void)lane;
+    for (Bytes at = (Bytes)first * a.w; at < (Bytes)last * a.w; at++) {
+        const float *blurred = a.blurred + 4 * at, weight = 1 / (blurred[3] + ROOM_EPSILON);
+        for (int c = 0; c < 3; c++)
+            a.out[3 * at + c] = nearest_level((blurred[c] + ROOM_EPSILON * a.mean[c]) * weight);
+    }
+}

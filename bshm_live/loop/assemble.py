@@ -93,7 +93,7 @@ def file_pipeline(
             words = f"{runtime.description}, frames stay on the GPU"
             return words, InFlight(gpu, lambda: stage, size)
     matting = stack.enter_context(load_bshm(preset, runtime, networks.threads))
-    supply = Always(cpu_parts(matting, size, smooth=networks.steady))
+    supply = Always(cpu_parts(matting, size, smooth=networks.steady, threads=networks.threads))
     return runtime.description, Pipeline(supply, lambda: stage, size, fail_closed=False)
 
 
@@ -149,7 +149,7 @@ def live_parts(
     # On the CPU until then: the runtime that starts soonest.
     first = replace(networks, runtime="onnxruntime", preset=None) if gpu else networks
     runtime, matting, preset = live_networks(first, size, fps, stack)
-    cpu = cpu_parts(matting, size, smooth=networks.steady, wrap=wrap)
+    cpu = cpu_parts(matting, size, smooth=networks.steady, wrap=wrap, threads=networks.threads)
     if not gpu:
         switch = stack.enter_context(Switch(cpu))
         most = preset_for(networks, size, "live")

@@ -21,9 +21,12 @@ class CpuParts:
         self.matting.close()
 
 
-def cpu_parts(matting: Matting, size: Size, *, smooth: bool = True, wrap: float = 0.0) -> CpuParts:
+def cpu_parts(
+    matting: Matting, size: Size, *, smooth: bool = True, wrap: float = 0.0, threads: int = 0
+) -> CpuParts:
     """What goes around mattes that lie on the host; `size` is the output's."""
-    return CpuParts(matting, Steadier(smooth=smooth), Compositor(size, wrap=wrap))
+    steadier = Steadier(smooth=smooth, threads=threads)
+    return CpuParts(matting, steadier, Compositor(size, wrap=wrap, threads=threads))
 
 
 class Always:

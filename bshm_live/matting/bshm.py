@@ -41,11 +41,11 @@ class Bshm:
     its caller's to keep. Raises EngineError, also for a matte that cannot be one.
     """
 
-    def __init__(self, mpn: Engine, qun: Engine, mrn: Engine) -> None:
+    def __init__(self, mpn: Engine, qun: Engine, mrn: Engine, *, threads: int = 0) -> None:
         self.mpn, self.qun, self.mrn = mpn, qun, mrn
         self.low = mpn.inputs["image"][2:]
         self.high = mrn.inputs["image"][2:]
-        self._prepare = Preprocessor(self.low, self.high)
+        self._prepare = Preprocessor(self.low, self.high, threads)
 
     def matte(
         self, picture: Picture, hint: Hint | None = None, clock: Clock = lambda stage: None

@@ -24,10 +24,11 @@ class Preprocessor:
     """Pictures of any size to the two tensors of one preset.
 
     `low` is (h, w); the high size is (4h, 4w). The tensors' memory is reused:
-    what `__call__` returned is overwritten by the next call.
+    what `__call__` returned is overwritten by the next call. `threads` 0: all cores.
     """
 
-    def __init__(self, low: Shape, high: Shape) -> None:
+    def __init__(self, low: Shape, high: Shape, threads: int = 0) -> None:
+        self._threads = threads
         self.high_size = (high[1], high[0])
         self._low = np.empty((1, 3, *low), np.float32)
         self._high = np.empty((1, 3, *high), np.float32)
@@ -39,7 +40,9 @@ class Preprocessor:
         The third is the high one as a picture, new each time.
         """
         if self._resizer is None or self._resizer.shape != picture.shape:
-            self._resizer = Resizer(picture.shape, self.high_size, self._high, self._low)
+            self._resizer = Resizer(
+                picture.shape, self.high_size, self._high, self._low, self._threads
+            )
         return self._low, self._high, self._resizer(picture)
 
 
@@ -51,8 +54,14 @@ class Resizer:
     """
 
     def __init__(
-        self, shape: Shape, size: Size, high: Tensor | None = None, low: Tensor | None = None
+        self,
+        shape: Shape,
+        size: Size,
+        high: Tensor | None = None,
+        low: Tensor | None = None,
+        threads: int = 0,
     ) -> None:
+        self._threads = threads
         (height, width, _), (wide, tall) = shape, size
         x, y = halvings(width, wide), halvings(height, tall)
         self.shape, self._size = shape, size
@@ -81,7 +90,7 @@ class Resizer:
         arguments = self._arguments
         arguments.picture, arguments.stride = rows_address(picture, self.shape)
         arguments.guide = out.ctypes.data
-        run("prepare", arguments, -(-tall // REFINED))
+        run("prepare", arguments, -(-tall // REFINED), self._threads)
         return out
 
 

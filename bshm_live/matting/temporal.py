@@ -24,8 +24,8 @@ CUT_LEVEL = 45.0  # mean difference, of 255, between one frame and the next
 class Steadier:
     """One per session: gives MPN its hint and filters what comes back."""
 
-    def __init__(self, *, smooth: bool = True) -> None:
-        self.smooth = smooth
+    def __init__(self, *, smooth: bool = True, threads: int = 0) -> None:
+        self.smooth, self._threads = smooth, threads
         self._last: Matte | None = None
         self._glance: Picture | None = None
 
@@ -46,7 +46,7 @@ class Steadier:
             last, size = self._last.alpha, matte.alpha.shape[::-1]
             if last.shape != matte.alpha.shape:  # other networks took over between two frames
                 last = cv2.resize(last, size, interpolation=cv2.INTER_LINEAR)
-            alpha = gated(matte.alpha, last)
+            alpha = gated(matte.alpha, last, self._threads)
             matte = HostMatte(alpha, matte.residual, matte.unified, matte.coarse, matte.guide)
         self._last = matte
         return matte
@@ -79,7 +79,7 @@ def low_alpha(matte: Matte) -> Alpha:
     return cv2.resize(matte.alpha, (width, height), interpolation=cv2.INTER_AREA)
 
 
-def gated(alpha: Alpha, last: Alpha) -> Alpha:
+def gated(alpha: Alpha, last: Alpha, threads: int = 0) -> Alpha:
     """last + w (alpha - last), w = 0.3 + 0.7 clip((d - 0.03) / 0.12, 0, 1).
 
     d is the mean change of the matte around a pixel. Both (4h, 4w) in [0, 1].
@@ -99,6 +99,6 @@ def gated(alpha: Alpha, last: Alpha) -> Alpha:
         w=w,
         h=h,
     )
-    run("change", arguments, h)
-    run("gate", arguments, h)
+    run("change", arguments, h, threads)
+    run("gate", arguments, h, threads)
     return out

@@ -128,7 +128,7 @@ def load_bshm(
         library()
     except OSError as error:
         raise EngineError(str(error)) from error
-    return Bshm(*load_engines(preset, runtime, threads, manifest))
+    return Bshm(*load_engines(preset, runtime, threads, manifest), threads=threads)
 
 
 def load_engines(

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from bshm_live.compositing.background import Blur
 from bshm_live.compositing.compositor import Compositor
 from bshm_live.kernels import library as home
 from bshm_live.matting.preprocess import Preprocessor
 from bshm_live.matting.temporal import gated
-from bshm_live.types import HostMatte
+from bshm_live.types import Frame, HostMatte
 
 LOW = (6, 10)
 
@@ -45,6 +46,7 @@ def exercise(width: int, height: int, apart: int = 0, seed: int = 0) -> list[np.
     made = [*Preprocessor(LOW, (4 * LOW[0], 4 * LOW[1]))(image)]
     small = [matte(rng, 4 * LOW[0], 4 * LOW[1]) for _ in range(2)]
     made.append(gated(small[0].alpha, small[1].alpha))
+    made.append(Blur(25, (width, height))(Frame(image, 0, 0.0), small[0]))
     own = matte(rng, min(height, 300), min(width, 300))  # a still's: not of whole fours
     for one, wrap in ((small[0], 0.0), (small[1], 0.7), (own, 0.7)):
         made += Compositor((width, height), wrap=wrap)(image, one, room, foreground=True)

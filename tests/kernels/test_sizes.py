@@ -21,6 +21,7 @@ from bshm_live.compositing.compositor import Compositor
 from bshm_live.kernels import call
 from bshm_live.kernels.library import library, path
 from bshm_live.matting.preprocess import Preprocessor
+from bshm_live.matting.temporal import gated
 from tools.kernels import KERNELS, OPTIONS
 
 SIZES = ("2x2", "3x2", "2x3", "7x5", "40x24", "41x25", "79x47", "80x48", "81x95", "333x77")
@@ -154,3 +155,18 @@ def test_a_byte_outside_would_be_seen(watched: tuple[Path, dict[str, str]]) -> N
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
     )
     assert "AddressSanitizer" in done.stderr
+
+
+def test_one_thread_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> None:
+        raise AssertionError("a helper was asked for")
+
+    monkeypatch.setattr(call, "lanes", lambda: 2)
+    monkeypatch.setattr(call, "helpers", none)
+    rng = np.random.default_rng(0)
+    image, one = picture(rng, 40, 24, 0), matte(rng, 24, 40)
+    Compositor((40, 24), threads=1)(image, one, image)
+    Preprocessor(LOW, (24, 40), threads=1)(image)
+    gated(one.alpha, one.alpha, threads=1)
+    with pytest.raises(AssertionError, match="helper"):
+        gated(one.alpha, one.alpha)
