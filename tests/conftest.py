@@ -289,8 +289,9 @@ def nobody_s_files(
 
 @pytest.fixture
 def sure(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The guard believes the toy networks, which are never quite sure of somebody."""
-    monkeypatch.setattr("bshm_live.loop.guard.SURE", 0.0)
+    """The guard believes the toy networks, which see people wherever it is bright."""
+    for name, value in (("SURE", 0.0), ("UNSEEN", 1.0), ("EXCESS", 1.0), ("MOST", 1.0)):
+        monkeypatch.setattr(f"bshm_live.loop.guard.{name}", value)
 
 
 @pytest.fixture

@@ -124,7 +124,6 @@ class Worker:
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, its_end = context.Pipe()
-        os.environ.update(environment())
         self._process = context.Process(target=serve, args=(its_end, str(self._told)), daemon=True)
         self._process.start()
         its_end.close()
@@ -141,6 +140,7 @@ def serve(pipe: Connection, told: str) -> None:
     out = os.open(told, os.O_RDWR | os.O_CREAT | os.O_APPEND)
     os.dup2(out, 2)
     sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+    os.environ.update(environment())
     from bshm_live.cli import main
 
     while True:
