@@ -145,14 +145,14 @@ def _reason(error: Exception) -> str:
 class Part:
     """A file beside its target, which it replaces once it is whole. Raises OSError.
 
-    `path` is hidden and has a name of its own, made anew: never a file, a link or a pipe
-    that was there before. Unless it is kept it goes with this object, at the latest when
-    the program ends.
+    `path`, beside `target`, is hidden and has a name of its own, made anew: never a file, a
+    link or a pipe that was there before. Unless it is kept it goes with this object, at the
+    latest when the program ends.
     """
 
     def __init__(self, target: Path, ending: str = "") -> None:
         _check_target(target)
-        self._target = target
+        self.target = target
         name = f".bshm-live-{os.urandom(RANDOM_BYTES).hex()}.part{ending}"
         self.path = target.with_name(name)
         # Before the file is there, so that no interrupt can come in between.
@@ -166,7 +166,7 @@ class Part:
     def keep(self) -> None:
         """Puts the file in its place, over what was there."""
         try:
-            self.path.replace(self._target)
+            self.path.replace(self.target)
         except OSError:
             self.drop()
             raise

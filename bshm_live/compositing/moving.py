@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import logging
 import math
-import os
-import sys
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 
 from ..errors import SourceError
+from ..sources.clock import step_back
 from ..sources.video_file import VideoFile
 from ..types import Frame, Matte, Picture, Size
 from .fit import cover, over
 
 CLOCK_SLACK_S = 0.0015  # two files that each round a frame's time to a millisecond
 MOST_DROPPED = 2  # frames in a row, where decoding is slower than the video: then it plays slower
-NICENESS = 10  # of the decoder: it takes the time that the networks leave
 REST_S = 1.0  # nobody asks for so long: nothing is decoded
 LOOK_S = 0.05  # how often it is looked whether somebody asks again
 END_S = 1.0  # how long the end of a background waits for its decoder
@@ -97,13 +94,6 @@ class Beside:
                     return
         except SourceError as error:
             _log.warning("the background stands still: %s", error)
-
-
-def step_back() -> None:
-    """Lets other threads go first, where a single thread can be told to."""
-    if sys.platform == "linux":
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
 def _shown(frame: Frame, size: Size) -> Picture:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count, islice
 from pathlib import Path
 
 import cv2
 
 from ..errors import BshmError, SettingsError, SourceError
-from ..files import is_file, replacing, why_unwritable, within_name_limit
+from ..files import Part, is_file, why_unwritable, within_name_limit
+from ..settings import BRIEF
 from ..sources.animation import is_still
 from ..sources.picture import read_picture
 from ..sources.video_file import VideoFile
@@ -22,70 +23,87 @@ THUMB = (192, 108)  # width, height
 QUALITY = 80  # of JPEG
 BYTES_MOST = 64 << 20  # of one file that is added
 FILES_MOST = 200  # that are shown
-WITHOUT = re.compile(r"[^\w .()-]+")  # what a name that was sent may not hold
+ENDING_MOST = 5  # letters
+NOT_IN_STEM, NOT_IN_ENDING = re.compile(r"[^\w .()-]+"), re.compile(r"[^a-z0-9]+")
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class Gallery:
-    """The folder, made when something is added. Raises SettingsError for what is refused."""
+    """The folder, made when something is added. Raises SettingsError for what is refused.
+
+    A file is known by a key that stands for its name, so that no key leads elsewhere.
+    """
 
     folder: Path
-    _thumbs: dict[tuple[str, int], bytes] = field(default_factory=dict)
+    _thumbs: dict[str, tuple[int, bytes]] = field(default_factory=dict)  # by key, with their time
 
-    def names(self) -> list[str]:
-        """Its pictures and videos, by name."""
+    def files(self) -> list[dict[str, str]]:
+        """Its files by name: `key`, `name` to be shown, and `path` as a background's text."""
+        return [
+            {
+                "key": os.fsencode(path.name).hex(),
+                "name": os.fsencode(path.name).decode("utf-8", "replace"),
+                "path": os.path.abspath(path),
+            }
+            for path in self.paths()
+        ]
+
+    def paths(self) -> list[Path]:
+        """Its files by name, FILES_MOST at most."""
         try:
-            found = sorted(path.name for path in self.folder.iterdir() if is_file(path))
+            found = sorted(path for path in self.folder.iterdir() if path.name[0] != ".")
         except OSError:
             return []
-        return [name for name in found if not name.startswith(".")][:FILES_MOST]
+        return list(islice(filter(is_file, found), FILES_MOST))
 
-    def path(self, name: str) -> Path:
-        """The file of that name, never one outside the folder."""
-        if name not in self.names():
-            raise SettingsError(f"{name}: not among the backgrounds")
-        return self.folder / name
-
-    def thumb(self, name: str) -> bytes:
-        """A JPEG of THUMB's size, kept for the next time."""
-        path = self.path(name)
-        key = name, path.stat().st_mtime_ns
-        if key not in self._thumbs:
-            self._thumbs[key] = thumbnail(first_picture_of(path))
-        return self._thumbs[key]
-
-    @contextmanager
-    def adding(self, name: str) -> Iterator[Path]:
-        """A file to write what was sent into: it is kept if it can be shown."""
-        stem, dot, ending = name.replace("\\", "/").rpartition("/")[2].rpartition(".")
-        clean = WITHOUT.sub("_", stem or ending).strip(" .") or "background"
-        clean = within_name_limit(clean, f".{ending}")
-        suffix = WITHOUT.sub("", ending).lower() if dot and stem else "jpg"
-        target = self._free(clean, f".{suffix}")
+    def thumb(self, key: str) -> bytes:
+        """A JPEG of THUMB's size, kept for the next time. Raises SourceError, too."""
+        found = [path for path in self.paths() if os.fsencode(path.name).hex() == key]
+        if not found:
+            raise SettingsError("not among the backgrounds")
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with replacing(target) as (part,):
-                yield part
-                self._check(part, name)
+            changed = found[0].stat().st_mtime_ns
         except OSError as error:
-            raise SettingsError(why_unwritable(target, error, "free some space")) from None
-        log.info(f"added the background {target}")
+            raise SettingsError(f"{found[0]} is gone ({error.strerror})") from None
+        kept = self._thumbs.get(key)
+        if kept is None or kept[0] != changed:
+            self._thumbs[key] = kept = changed, thumbnail(first_picture_of(found[0]))
+        return kept[1]
+
+    def begin(self, name: str) -> Part:
+        """A file to write what was sent into, for `finish`. Raises OSError, too."""
+        if len(self.paths()) >= FILES_MOST:
+            raise SettingsError(f"{FILES_MOST} backgrounds are enough; remove some: {self.folder}")
+        base = re.split(r"[\\/]", name)[-1].strip(" .")
+        stem, _, ending = base.rpartition(".")
+        ending = NOT_IN_ENDING.sub("", ending.lower())[:ENDING_MOST] if stem else ""
+        suffix = f".{ending}" if ending else ""
+        stem = NOT_IN_STEM.sub("_", stem or base).strip(" .") or "background"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return Part(self._free(stem, suffix))
+
+    def finish(self, part: Part, name: str) -> None:
+        """Keeps the file if it can be shown. Raises OSError, too."""
+        try:
+            first_picture_of(part.path)
+        except BshmError as error:
+            raise SettingsError(str(error).replace(str(part.path), name[:BRIEF])) from None
+        part.keep()
+        log.info(f"added the background {part.target}")
+
+    def unwritable(self, error: OSError) -> SettingsError:
+        return SettingsError(why_unwritable(self.folder, error, "choose --backgrounds elsewhere"))
 
     def _free(self, stem: str, suffix: str) -> Path:
         """A name that no file has."""
-        number, target = 1, self.folder / f"{stem}{suffix}"
-        while target.exists():
-            number += 1
-            target = self.folder / f"{stem}_{number}{suffix}"
-        return target
-
-    def _check(self, part: Path, name: str) -> None:
-        try:
-            first_picture_of(part)
-        except BshmError:
-            raise SettingsError(f"{name}: neither a picture nor a video that can be read") from None
+        for number in count(1):
+            rest = suffix if number == 1 else f"_{number}{suffix}"
+            target = self.folder / f"{within_name_limit(stem, rest)}{rest}"
+            if not os.path.lexists(target):
+                return target
+        raise AssertionError("count has no end")
 
 
 def first_picture_of(path: Path) -> Picture:

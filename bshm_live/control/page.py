@@ -1,21 +1,16 @@
-"""The control page: on this machine alone, for the one who started the program.
-
-Every website in the user's browser can reach a page on loopback. So the Host must be
-ours, a request that changes something must come from our own page, and all but the first
-call needs a cookie that no website can read or send.
-"""
+"""The control page: what runs, seen and changed in the browser of whoever started it."""
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import json
 import logging
 import os
 import secrets
 import socket
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,92 +20,25 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import BshmError
 from ..files import write_whole
+from ..sources.clock import step_back
+from .door import HANG_UP, HOST, IDLE_S, Connection, Door
 from .gallery import BYTES_MOST, Gallery
 from .wire import folder
 
-HOST = "127.0.0.1"
-COOKIE = "bshm-live"
 PAGE = Path(__file__).parents[1] / "assets" / "page.html"
 BODY_MOST = 1 << 16  # bytes of a request that is no upload
-CLIENTS_MOST = 64  # connections at once
-IDLE_S = 5  # a connection that says nothing for so long is closed
-BODY_S = 60.0  # for a whole upload
+CONNECTIONS_MOST = 64  # at once
+SECRET_BYTES = 24
 JOIN_S = 3.0
-SAFE = {
-    # Nothing from elsewhere, nobody else's frame, no type but the one that is said.
-    "content-security-policy": (
-        "default-src 'none'; img-src 'self' blob: data:; style-src 'unsafe-inline'; "
-        "script-src 'unsafe-inline'; connect-src 'self'; form-action 'none'; "
-        "frame-ancestors 'none'; base-uri 'none'"
-    ),
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cache-control": "no-store",
-    "cross-origin-resource-policy": "same-origin",
-}
 
 Answer = Callable[[dict[str, Any]], dict[str, Any]]  # may raise BshmError
 
-
-class Door:
-    """Who may come in: middleware before everything else."""
-
-    def __init__(self, app: ASGIApp, port: int, token: str, secret: str) -> None:
-        self._app, self._token, self._secret = app, token, secret
-        self._hosts = {f"{HOST}:{port}", f"localhost:{port}"}
-        self._origins = {f"http://{host}" for host in self._hosts}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            if scope["type"] == "websocket":  # there is none here
-                await send({"type": "websocket.close", "code": 1008})
-                return
-            await self._app(scope, receive, send)
-            return
-        request = Request(scope)
-        refused = self._refusal(request)
-        if refused is None:
-            await self._app(scope, receive, _with_safe_headers(send))
-        else:
-            await refused(scope, receive, _with_safe_headers(send))
-
-    def _refusal(self, request: Request) -> Response | None:
-        """What is answered instead; None: come in."""
-        if request.headers.get("host") not in self._hosts:
-            return Response("wrong host", 403)
-        origin = request.headers.get("origin")
-        if origin is not None and origin not in self._origins:
-            return Response("wrong origin", 403)
-        if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-            return Response("wrong site", 403)
-        if request.method not in ("GET", "HEAD") and origin is None:
-            return Response("no origin", 403)
-        token = request.query_params.get("token")
-        if token is not None and request.url.path == "/":
-            if not hmac.compare_digest(token, self._token):
-                return Response("wrong token: bshm-live open opens the page", 403)
-            answer = RedirectResponse("/", 303)
-            answer.set_cookie(COOKIE, self._secret, httponly=True, samesite="strict")
-            return answer
-        if not hmac.compare_digest(request.cookies.get(COOKIE, ""), self._secret):
-            return Response("type: bshm-live open", 403)
-        return None
-
-
-def _with_safe_headers(send: Send) -> Send:
-    async def safe(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = [(key.encode(), value.encode()) for key, value in SAFE.items()]
-            message = {**message, "headers": [*message.get("headers", []), *headers]}
-        await send(message)
-
-    return safe
+logging.getLogger("uvicorn").addHandler(logging.NullHandler())  # what a client does is no news
 
 
 class Page:
@@ -124,24 +52,25 @@ class Page:
         self, name: str, answer: Answer, gallery: Gallery, preview: Callable[[], bytes | None]
     ) -> None:
         self._answer, self._gallery, self._preview = answer, gallery, preview
-        kept = _kept(name)
-        self._socket = _bound(int(kept.get("port", 0)))
+        self._adding = asyncio.Lock()  # one upload at a time: they cannot fill the disk together
+        # Pictures are decoded one after the other, and only when the networks leave time.
+        self._worker = ThreadPoolExecutor(1, "gallery", initializer=step_back)
+        self._socket, secret = _bound(name)
         port = self._socket.getsockname()[1]
-        secret = str(kept.get("secret") or secrets.token_urlsafe(24))
-        _keep(name, {"port": port, "secret": secret})
-        token = secrets.token_urlsafe(24)
+        token = secrets.token_urlsafe(SECRET_BYTES)
         self.address = f"http://{HOST}:{port}/?token={token}"
         config = uvicorn.Config(
             self._app(port, token, secret),
+            http=Connection,
+            ws="none",
             log_config=None,
             access_log=False,
             lifespan="off",
-            limit_concurrency=CLIENTS_MOST,
+            limit_concurrency=CONNECTIONS_MOST,
             timeout_keep_alive=IDLE_S,
             timeout_graceful_shutdown=1,
             server_header=False,
             proxy_headers=False,
-            ws="none",
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, name="control page", daemon=True)
@@ -150,6 +79,7 @@ class Page:
     def close(self) -> None:
         self._server.should_exit = True
         self._thread.join(JOIN_S)
+        self._worker.shutdown(wait=False, cancel_futures=True)
         self._socket.close()
 
     def __enter__(self) -> Page:
@@ -170,7 +100,7 @@ class Page:
             Route("/preview.jpg", self._picture),
             Route("/backgrounds", self._backgrounds),
             Route("/backgrounds", self._add, methods=["POST"]),
-            Route("/thumbs/{name}", self._thumb),
+            Route("/thumbs/{key}", self._thumb),
         ]
         door = Middleware(Door, port=port, token=token, secret=secret)
         return Starlette(routes=routes, middleware=[door], exception_handlers={BshmError: _told})
@@ -179,95 +109,123 @@ class Page:
         return FileResponse(PAGE, media_type="text/html")
 
     async def _status(self, request: Request) -> Response:
-        return JSONResponse(await asyncio.to_thread(self._answer, {"status": True}))
+        return _json(await asyncio.to_thread(self._answer, {"status": True}))
 
     async def _set(self, request: Request) -> Response:
+        body = bytearray()
+        async for part in _limited(request, BODY_MOST):
+            body += part
         try:
-            words = json.loads(await _body(request, BODY_MOST))["set"]
+            words = json.loads(body)["set"]
         except (ValueError, KeyError, TypeError):
             raise HTTPException(400) from None
-        words = [self._full(str(word)) for word in words]
-        return JSONResponse(await asyncio.to_thread(self._answer, {"set": words}))
-
-    def _full(self, word: str) -> str:
-        """`bg=@NAME` is the gallery's file of that name."""
-        name = word.removeprefix("bg=@")
-        return word if name == word else f"bg={self._gallery.path(name)}"
+        if not isinstance(words, list):
+            raise HTTPException(400)
+        return _json(await asyncio.to_thread(self._answer, {"set": words}))
 
     async def _picture(self, request: Request) -> Response:
         picture = await asyncio.to_thread(self._preview)
         return Response(status_code=204) if picture is None else _jpeg(picture)
 
     async def _backgrounds(self, request: Request) -> Response:
-        names = await asyncio.to_thread(self._gallery.names)
-        return JSONResponse({"names": names, "folder": str(self._gallery.folder)})
+        files = await asyncio.to_thread(self._gallery.files)
+        return _json({"files": files, "most_bytes": BYTES_MOST})
 
     async def _thumb(self, request: Request) -> Response:
-        return _jpeg(await asyncio.to_thread(self._gallery.thumb, request.path_params["name"]))
+        return _jpeg(await self._work(self._gallery.thumb, request.path_params["key"]))
 
     async def _add(self, request: Request) -> Response:
         """The body is the file, its name stands in the query."""
-        content = await asyncio.wait_for(_body(request, BYTES_MOST), BODY_S)
-        await asyncio.to_thread(self._write, request.query_params.get("name", ""), content)
-        return JSONResponse({"done": True})
+        name = request.query_params.get("name", "")
+        try:
+            async with self._adding:
+                await self._receive(request, name)
+        except OSError as error:
+            raise self._gallery.unwritable(error) from None
+        return _json({"done": True})
 
-    def _write(self, name: str, content: bytes) -> None:
-        with self._gallery.adding(name) as part:
-            part.write_bytes(content)
+    async def _receive(self, request: Request, name: str) -> None:
+        """Written as it comes, kept once it is whole and can be shown."""
+        part = self._gallery.begin(name)
+        try:
+            with part.path.open("wb") as file:
+                async for data in _limited(request, BYTES_MOST):
+                    file.write(data)
+            await self._work(self._gallery.finish, part, name)
+        finally:
+            part.drop()
+
+    async def _work(self, function: Callable[..., Any], *given: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, function, *given)
 
 
-async def _body(request: Request, most: int) -> bytes:
-    """The request's body, at most so many bytes of it."""
-    data = bytearray()
+async def _limited(request: Request, most: int) -> AsyncIterator[bytes]:
+    """The request's body as it comes, and an error once it is more than `most` bytes."""
+    too_large = HTTPException(413, headers=HANG_UP)
+    if int(request.headers.get("content-length", 0)) > most:
+        raise too_large
+    count = 0
     async for part in request.stream():
-        data += part
-        if len(data) > most:
-            raise HTTPException(413, f"larger than {most >> 20 or 1} MB")
-    return bytes(data)
+        count += len(part)
+        if count > most:
+            raise too_large
+        yield part
 
 
 def _jpeg(picture: bytes) -> Response:
     return Response(picture, media_type="image/jpeg")
 
 
+def _json(content: dict[str, Any], status: int = 200) -> Response:
+    """In ASCII: a file's name need not be UTF-8."""
+    return Response(json.dumps(content), status, media_type="application/json")
+
+
 async def _told(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": str(error)}, 400)
+    return _json({"error": str(error)}, 400)
 
 
-_: Callable[[Request, Exception], Awaitable[Response]] = _told
+def _bound(name: str) -> tuple[socket.socket, str]:
+    """A socket on loopback, and the cookie's secret. Raises OSError.
+
+    Both as the last time, so that an open page finds the program again. On another port
+    the secret is a new one: whoever took the old port may have been shown the old one.
+    """
+    with suppress(OSError):
+        port, secret = _kept(name)
+        return _listener(port), secret
+    listener, secret = _listener(0), secrets.token_urlsafe(SECRET_BYTES)
+    _keep(name, listener.getsockname()[1], secret)
+    return listener, secret
 
 
-def _bound(port: int) -> socket.socket:
-    """A socket on loopback, on the port of the last time if that is free. Raises OSError."""
-    for wanted in (port, 0):
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((HOST, wanted))
-        except OSError:
-            listener.close()
-            if not wanted:
-                raise
-        else:
-            return listener
-    raise AssertionError("port 0 was tried")
+def _listener(port: int) -> socket.socket:
+    """A socket on loopback that no other program can share. Raises OSError."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # Windows would let another program take the port over, the others only wait longer.
+    exclusive = getattr(socket, "SO_EXCLUSIVEADDRUSE", None)
+    listener.setsockopt(socket.SOL_SOCKET, exclusive or socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+        listener.listen()  # who comes before the server is up waits for it
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
-def _kept(name: str) -> dict[str, Any]:
-    """Port and secret of the last run: so an open page finds the next one."""
-    with suppress(OSError, ValueError, BshmError):
+def _kept(name: str) -> tuple[int, str]:
+    """Port and secret of the last run. Raises OSError where there are none."""
+    try:
         found = json.loads((folder() / f"{name}.page").read_text("utf-8"))
-        if isinstance(found, dict):
-            return found
-    return {}
+        return int(found["port"]), str(found["secret"])
+    except (BshmError, ValueError, KeyError, TypeError) as error:
+        raise OSError(f"nothing is kept: {error}") from None
 
 
-def _keep(name: str, what: dict[str, Any]) -> None:
-    """Where only the user can read it; without it a page has to be opened anew."""
+def _keep(name: str, port: int, secret: str) -> None:
+    """In the folder that only the user can enter; without it a page has to be opened anew."""
     with suppress(OSError, BshmError):
         place = folder() / f"{name}.page"
-        write_whole(place, json.dumps(what).encode())
+        write_whole(place, json.dumps({"port": port, "secret": secret}).encode())
         os.chmod(place, 0o600)
-
-
-logging.getLogger("uvicorn").addHandler(logging.NullHandler())

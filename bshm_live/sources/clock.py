@@ -1,10 +1,15 @@
-"""When a frame of a file is due."""
+"""When a frame of a file is due, and whose work comes first."""
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 import time
+from contextlib import suppress
 
 MOST_DROPPED = 10  # frames in a row that pacing may drop: a slow decoder must not starve the loop
+NICENESS = 10  # of what may wait: it takes the time that the networks leave
 PAUSE_S = 2.0  # nobody asked for so long: what was due meanwhile is not hurried through
 
 
@@ -38,3 +43,10 @@ class Clock:
             time.sleep(early)
             self._asked += early
         return True
+
+
+def step_back() -> None:
+    """Lets other threads go before this one, where a single thread can be told to."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
