@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 from ..config import gallery_folder
 from ..console import say
+from ..control.gallery import Gallery
 from ..control.server import Server
 from ..errors import SettingsError
 from ..loop.assemble import live_parts
@@ -19,10 +20,12 @@ from ..sinks.preview import Preview
 from ..sinks.recording import Recording
 from ..sinks.video_file import VideoWriter
 from ..sinks.virtual_camera import VirtualCamera
+from ..sinks.window import Window
 from ..sources import open_source
 from ..sources.live_camera import AnyOf, LiveCamera
 from ..sources.video_file import demo_clip
 from ..types import Picture, Sink, Size
+from .keys import Keys
 from .signals import end_if_asked, frames, handled, held
 from .steering import Steering
 from .watch import LiveWatch
@@ -55,9 +58,11 @@ def run_live(look: Look, networks: Networks, live: Live) -> None:
             say(sink.describe())
         preview = Preview(size)
         watch = LiveWatch(pipeline, sinks, live.frames, steering, source.fps)
+        gallery = Gallery(live.backgrounds or gallery_folder())
         listen(live.name, steering, stack)
+        hear_keys(sinks, steering, gallery, stack)
         if live.control:
-            serve_page(live, steering, preview, stack)
+            serve_page(live.name, steering, gallery, preview, stack)
         pipeline.run(frames(source), [*sinks, preview] if live.control else sinks, watch)
         if not watch.count:
             end_if_asked()  # there is nothing to keep
@@ -72,14 +77,24 @@ def listen(name: str, steering: Steering, stack: ExitStack) -> None:
         say(f"no commands: {error}")
 
 
-def serve_page(live: Live, steering: Steering, preview: Preview, stack: ExitStack) -> None:
+def hear_keys(
+    sinks: Sequence[Sink], steering: Steering, gallery: Gallery, stack: ExitStack
+) -> None:
+    """The window's keys change the picture, too."""
+    for sink in sinks:
+        if isinstance(sink, Window):
+            sink.pressed = keys = Keys(steering.answer, gallery)
+            stack.callback(keys.close)
+
+
+def serve_page(
+    name: str, steering: Steering, gallery: Gallery, preview: Preview, stack: ExitStack
+) -> None:
     """The control page, and its address; where it cannot be had, the picture goes on."""
-    from ..control.gallery import Gallery
     from ..control.page import Page
 
     try:
-        gallery = Gallery(live.backgrounds or gallery_folder())
-        page = Page(live.name, steering.answer, gallery, preview.jpeg)
+        page = Page(name, steering.answer, gallery, preview.jpeg)
     except OSError as error:
         say(f"no control page: {error.strerror or error}")
         return

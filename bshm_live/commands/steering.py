@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
@@ -12,8 +13,8 @@ from typing import Any
 
 from ..config import read_config, save_scene
 from ..control.desk import Desk, Hands, Wish
-from ..control.words import changed, parse_words, words_of
-from ..errors import SettingsError
+from ..control.words import AUTO, changed, parse_words, words_of
+from ..errors import BshmError, SettingsError
 from ..loop.adapt import Adapter
 from ..loop.assemble import LiveParts
 from ..loop.stage import Stage, open_stage
@@ -42,7 +43,8 @@ class Steering:
             self._adapt(parts.preset)
         self.status: Callable[[], dict[str, Any]] = dict
         self.page: str | None = None  # its address
-        hands = Hands(self._open, lambda left: left.background.close(), parts.load, self._tell)
+        self._uses = Counter([stage.background])  # stages that show a background
+        hands = Hands(self._open, self._retire, parts.load, self._tell)
         self.desk: Desk[Stage] = Desk(Wish(look, networks), stage, hands)
 
     def attach(self, source: Source, sinks: Sequence[Sink]) -> None:
@@ -58,7 +60,7 @@ class Steering:
         preset = adapter(busy_s, period_s, time.monotonic())
         if preset is not None:
             log.info(f"frames took {busy_s / period_s:.0%} of their time: changing to {preset}")
-            self.desk.change(lambda wish: _with_preset(wish, preset))
+            self.desk.change(lambda wish: _with_preset(wish, preset)).add_done_callback(_tell_late)
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """To a command: what runs, or what became of a wish. Raises BshmError."""
@@ -66,17 +68,29 @@ class Steering:
             return {"address": self._page_address()}
         if "set" not in request:
             return {"status": self._status()}
-        words = parse_words([str(word) for word in request["set"]])
+        try:
+            return {"done": self._set([str(word) for word in request["set"]])}
+        except BshmError as error:
+            _tell(error)
+            raise
+
+    def _set(self, given: list[str]) -> list[str]:
+        """A line on each thing that was done. Raises BshmError."""
+        words = parse_words(given)
         done = []
         if name := words.pop("scene", None):
             words = {**read_config().scene(name), **words}
         save = words.pop("save", None)
         if words:
-            done.append(self._wished(self._change(words)))
+            done.append(self._wished(self.desk.change(lambda wish: changed(wish, words))))
+            if preset := words.get("preset"):
+                self._adapter = None
+                if preset == AUTO:
+                    self._adapt(self._parts.preset)
         if save:
             place = save_scene(save, words_of(self.desk.now.look))
             done.append(f"saved as scene {save} in {place}")
-        return {"done": done}
+        return done
 
     def close(self) -> None:
         self.desk.close()
@@ -88,18 +102,11 @@ class Steering:
             raise SettingsError("this program has no page; start it with --control")
         return self.page
 
-    def _change(self, words: dict[str, str]) -> Future[None]:
-        answer = self.desk.change(lambda wish: changed(wish, words))
-        if "preset" in words:
-            self._adapter = None
-            if words["preset"] == "auto":
-                self._adapt(self._parts.preset)
-        return answer
-
     def _wished(self, answer: Future[None]) -> str:
         try:
             answer.result(ANSWER_S)
         except NotYet:
+            answer.add_done_callback(_tell_late)
             return "opening it; the picture changes when it is ready"
         return "done"
 
@@ -124,7 +131,23 @@ class Steering:
         }
 
     def _open(self, look: Look) -> Stage:
-        return open_stage(look, self._size, self._live.on_trouble, live=True)
+        """Opens a background only where it changes: the file of the old one may be gone."""
+        same = look.background == self.desk.now.look.background
+        stage = open_stage(
+            look,
+            self._size,
+            self._live.on_trouble,
+            live=True,
+            background=self.desk.newest.background if same else None,
+        )
+        self._uses[stage.background] += 1
+        return stage
+
+    def _retire(self, stage: Stage) -> None:
+        self._uses[stage.background] -= 1
+        if not self._uses[stage.background]:
+            del self._uses[stage.background]
+            stage.background.close()
 
     def _tell(self, look: Look, stage: Stage) -> None:
         """Switches the camera off or on, and shows what stands in while no frame comes."""
@@ -133,6 +156,17 @@ class Steering:
         for sink in self._sinks:
             if isinstance(sink, VirtualCamera):
                 sink.show_idle(stage.empty(self._size))
+
+
+def _tell(error: BaseException) -> None:
+    log.info(f"nothing changed: {error}")
+
+
+def _tell_late(answer: Future[None]) -> None:
+    """Of a wish that nobody waits for any more."""
+    error = answer.exception()
+    if isinstance(error, BshmError):
+        _tell(error)
 
 
 def _scenes() -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -11,8 +10,6 @@ from typing import Generic, TypeVar
 
 from ..errors import BshmError
 from ..settings import Look, Networks
-
-log = logging.getLogger(__name__)
 
 T = TypeVar("T")  # an opened Look
 JOIN_S = 2.0  # what a closing program grants the thread
@@ -70,6 +67,12 @@ class Desk(Generic[T]):
                     self._news.notify_all()
         return self._stage
 
+    @property
+    def newest(self) -> T:
+        """The look that was opened last, whether the loop has taken it or not."""
+        with self._news:
+            return self._stage if self._next is None else self._next
+
     def wish(self, wish: Wish) -> Future[None]:
         """Done when the loop will take it at its next frame; else its error."""
         answer: Future[None] = Future()
@@ -109,7 +112,6 @@ class Desk(Generic[T]):
         try:
             self._open(wish)
         except BshmError as error:
-            log.info(f"nothing changed: {error}")
             answer.set_exception(error)
         except BaseException as error:  # a bug: whoever waits for the answer must not wait for ever
             answer.set_exception(error)

@@ -38,13 +38,20 @@ Stages = Callable[[], Stage]  # the current one: asked once at the start of each
 
 
 def open_stage(
-    look: Look, size: Size, on_trouble: Trouble = "background", *, live: bool = False
+    look: Look,
+    size: Size,
+    on_trouble: Trouble = "background",
+    *,
+    live: bool = False,
+    background: Background | None = None,
 ) -> Stage:
     """The stage for pictures of `size` (width, height). Raises SettingsError.
 
-    In a `live` run a video plays beside the loop. The caller closes the background.
+    In a `live` run a video plays beside the loop. The caller closes the background, which
+    is opened unless it is given.
     """
-    background = open_background(look.background, size, live=live)
+    if background is None:
+        background = open_background(look.background, size, live=live)
     stand_in = card(size) if on_trouble == "card" else None
     return Stage(
         background,

@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from ..errors import SinkError
 from ..types import Shot
 
+HELP = {
+    "space": "pause, or go on",
+    "left, right": "another background",
+    "m": "mirror",
+    "b": "blur",
+    "1 to 9": "scenes",
+    "h": "this help",
+    "q, Esc": "the end",
+}
+TEXT_SHARE = 1 / 22  # of the window's height, for a line of the help
+MARGIN = 0.8  # around the help, in lines
+SHADE, INK = (0, 0, 0, 170), (255, 255, 255)  # the last of four is how opaque
+
 
 class Window:
     """Shows composites in a window; `closed` once the user pressed q or Esc or closed it.
 
-    Raises SinkError where there is no screen.
+    `pressed` is called with the name of each other key, in the loop's thread. Raises
+    SinkError where there is no screen.
     """
 
     needs_foreground = False
@@ -23,6 +39,8 @@ class Window:
     def __init__(self, title: str = "bshm-live") -> None:
         self._title = title
         self.closed = False
+        self.pressed: Callable[[str], None] = _nothing
+        self._help = False  # whether it is drawn over the picture
         self._pygame = _pygame()
         try:
             self._pygame.display.init()
@@ -32,7 +50,7 @@ class Window:
         self._pygame.display.set_allow_screensaver(True)
 
     def describe(self) -> str:
-        return f"window {self._title}: q or Esc ends"
+        return f"window {self._title}: q or Esc ends, h shows what other keys do"
 
     def send(self, shot: Shot) -> None:
         """Shows the composite; does nothing once the window is closed."""
@@ -46,23 +64,53 @@ class Window:
             if screen is None or screen.get_size() != size:
                 screen = display.set_mode(size)
             screen.blit(self._pygame.image.frombuffer(picture, size, "BGR"), (0, 0))
+            if self._help:
+                self._draw_help(screen)
             display.flip()
         except self._pygame.error as error:
             raise SinkError(_no_screen(str(error))) from error
-        self.closed = any(map(self._ends, self._pygame.event.get()))
+        for event in self._pygame.event.get():
+            if event.type == self._pygame.QUIT:
+                self.closed = True
+            elif event.type == self._pygame.KEYDOWN:
+                self._press(_key_of(event, self._pygame))
 
-    def _ends(self, event: object) -> bool:
-        """Whether this is the window's cross, q or Esc."""
-        kind = getattr(event, "type", None)
-        keys = (self._pygame.K_q, self._pygame.K_ESCAPE)
-        return kind == self._pygame.QUIT or (
-            kind == self._pygame.KEYDOWN and getattr(event, "key", None) in keys
-        )
+    def _press(self, key: str) -> None:
+        if key in ("q", "escape"):
+            self.closed = True
+        elif key == "h":
+            self._help = not self._help
+        else:
+            self.pressed(key)
+
+    def _draw_help(self, screen: Any) -> None:
+        """Over the picture on the screen, and over no other."""
+        self._pygame.font.init()
+        line = max(8, round(screen.get_height() * TEXT_SHARE))
+        font, margin = self._pygame.font.Font(None, line), round(MARGIN * line)
+        columns = [font.render("\n".join(words), True, INK) for words in (HELP, HELP.values())]
+        width = sum(column.get_width() for column in columns) + 3 * margin
+        height = columns[0].get_height() + 2 * margin
+        panel = self._pygame.Surface((width, height), self._pygame.SRCALPHA)
+        panel.fill(SHADE)
+        panel.blit(columns[0], (margin, margin))
+        panel.blit(columns[1], (columns[0].get_width() + 2 * margin, margin))
+        screen.blit(panel, (margin, margin))
 
     def close(self, *, ok: bool = True) -> None:
         """Takes the window away; `ok` makes no difference."""
         self.closed = True
         self._pygame.display.quit()
+
+
+def _nothing(key: str) -> None:
+    """Nobody listens."""
+
+
+def _key_of(event: Any, pygame: ModuleType) -> str:
+    """A key's name; a digit's wherever a keyboard has it."""
+    typed: str = getattr(event, "unicode", "")
+    return typed if typed.isdecimal() else str(pygame.key.name(event.key))
 
 
 def _pygame() -> ModuleType:

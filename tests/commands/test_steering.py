@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from conftest import ListSink, portrait
+from conftest import ListSink, heard, portrait, write_clip
 
 from bshm_live.cli import main
 from bshm_live.commands import live
+from bshm_live.compositing import background
+from bshm_live.compositing.moving import Beside
 from bshm_live.control.wire import ask
+from bshm_live.errors import SettingsError
 from bshm_live.loop import guard
+from bshm_live.sinks.window import Window
 from bshm_live.sources.live_camera import LiveCamera
-from bshm_live.types import Frame
+from bshm_live.types import Frame, Sink
 
 SIZE = (256, 144)
 FPS = 60.0
@@ -53,7 +57,13 @@ class Camera:
 class Call:
     """A program that runs in a thread, with a camera and a sink of ours."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        *words: str,
+        beside: Sequence[Sink] = (),
+    ) -> None:
         monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
         monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
         monkeypatch.setattr(guard, "LATE_S", LONG_S)  # how fast it is, is not what is tested
@@ -62,7 +72,7 @@ class Call:
             lambda give_up: Camera(give_up, self.opened), "toy", lambda line: None
         )
         monkeypatch.setattr(live, "open_source", lambda *_: self.camera)
-        monkeypatch.setattr(live, "open_sinks", lambda *_: [self.sink])
+        monkeypatch.setattr(live, "open_sinks", lambda *_: [self.sink, *beside])
         line = ["--runtime", "onnxruntime", *words]
         self.thread = threading.Thread(target=lambda: main(line), daemon=True)
         self.thread.start()
@@ -100,8 +110,8 @@ def call(
 ) -> Iterator[Callable[..., Call]]:
     made: list[Call] = []
 
-    def start(*words: str) -> Call:
-        made.append(Call(tmp_path, monkeypatch, *words))
+    def start(*words: str, beside: Sequence[Sink] = ()) -> Call:
+        made.append(Call(tmp_path, monkeypatch, *words, beside=beside))
         return made[-1]
 
     yield start
@@ -203,3 +213,154 @@ def test_without_a_background_one_line_says_so(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     assert main(["--sink", "null"]) == 2
     assert "--bg is missing" in capsys.readouterr().err
+
+
+def test_the_keys_of_the_window_change_the_picture(
+    call: Callable[..., Call], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    gallery = tmp_path / "gallery"
+    gallery.mkdir()
+    for name, colour in (("a.png", (200, 10, 60)), ("b.png", (0, 90, 200))):
+        cv2.imwrite(str(gallery / name), np.full((90, 160, 3), colour, np.uint8))
+    window = Window()
+    running = call("--bg", "#102030", "--backgrounds", str(gallery), beside=[window])
+    window.pressed("right")
+    running.until(lambda found: corner(found) == (200, 10, 60))
+    window.pressed("right")
+    running.until(lambda found: corner(found) == (0, 90, 200))
+    window.pressed("m")
+    wait_for(lambda: running.status()["mirror"])
+    window.pressed("space")
+    wait_for(lambda: not running.sink.shots[-1].has_person)
+
+
+# --- what goes wrong while it runs ------------------------------------------------------------
+
+
+@pytest.fixture
+def lines() -> Iterator[list[str]]:
+    found: list[str] = []
+    with heard(found.append):
+        yield found
+
+
+def test_a_picture_that_goes_or_breaks_while_it_is_shown_stays(
+    call: Callable[..., Call], tmp_path: Path, lines: list[str]
+) -> None:
+    beach = tmp_path / "beach.png"
+    cv2.imwrite(str(beach), np.full((90, 160, 3), (200, 10, 60), np.uint8))
+    whole = beach.read_bytes()
+    running = call("--bg", str(beach))
+    beach.write_bytes(whole[: len(whole) // 2])  # somebody is writing it just now
+    running.set(f"bg={beach}")  # the same once more is no change
+    beach.unlink()
+    running.set("mirror=on")  # all else can still be changed
+    running.set("pause")
+    wait_for(lambda: not running.sink.shots[-1].has_person)
+    running.set("resume")
+    wait_for(lambda: running.sink.shots[-1].has_person)
+    other = tmp_path / "half.png"
+    other.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(SettingsError, match=r"half\.png"):
+        running.set(f"bg={other}")
+    with pytest.raises(SettingsError, match="no such file"):
+        running.set(f"bg={beach}")
+    running.until(lambda found: corner(found) == (200, 10, 60))
+    assert [line.partition(":")[0] for line in lines].count("nothing changed") == 2
+    other.write_bytes(whole)
+    running.set(f"bg={other}", "mirror=off")
+    assert running.status()["bg"] == str(other)
+
+
+def test_a_video_that_goes_or_breaks_while_it_plays_stays(
+    call: Callable[..., Call], tmp_path: Path
+) -> None:
+    film = write_clip(tmp_path / "waves.mp4")
+    running = call("--bg", str(film))
+    with film.open("r+b") as file:
+        file.truncate(film.stat().st_size // 3)
+    film.unlink()
+    seen = len(running.sink.shots)
+    wait_for(lambda: len(running.sink.shots) > seen + 60)  # longer than the video
+    for shot in running.sink.shots[seen:]:
+        assert shot.composite[shot.alpha == 0].any()  # neither black nor the room alone
+    running.set("bg=#00b140")
+    running.until(lambda found: corner(found) == (0x40, 0xB1, 0))
+
+
+def test_a_background_plays_on_until_the_last_look_with_it_is_gone(
+    call: Callable[..., Call], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = {"opened": 0, "closed": 0}
+
+    class Counted(Beside):
+        def __init__(self, *given: Any) -> None:
+            counts["opened"] += 1
+            super().__init__(*given)
+
+        def close(self) -> None:
+            counts["closed"] += 1
+            super().close()
+
+    monkeypatch.setattr(background, "Beside", Counted)
+    running = call("--bg", str(write_clip(tmp_path / "waves.mp4")))
+    for word in ("mirror=on", "light_wrap=on", "mirror=off"):
+        running.set(word)
+        running.until(lambda found: True)
+    assert counts == {"opened": 1, "closed": 0}
+    running.set("bg=#00b140")
+    running.until(lambda found: corner(found) == (0x40, 0xB1, 0))
+    wait_for(lambda: counts == {"opened": 1, "closed": 1})
+
+
+def test_a_file_of_scenes_that_was_broken_by_hand_changes_nothing(
+    call: Callable[..., Call], tmp_path: Path, lines: list[str]
+) -> None:
+    running = call("--bg", "#102030")
+    running.set("save=office")
+    running.set("bg=#00b140")
+    file = tmp_path / "config" / "bshm-live" / "config.toml"
+    whole = file.read_text()
+    file.write_text(whole.replace("mirror", "miror"))
+    with pytest.raises(SettingsError, match=r"config\.toml, line \d+: miror: unknown"):
+        running.set("scene=office")
+    with pytest.raises(SettingsError, match="miror"):
+        running.set("save=other")  # not written over, either
+    assert running.status()["bg"] == "#00b140"
+    assert running.status()["scenes"] == []
+    assert sum("miror" in line for line in lines) == 2
+    file.write_text(whole)
+    running.set("scene=office")
+    assert running.status()["bg"] == "#102030"
+    file.write_text(whole.replace("#102030", "/nowhere.jpg"))
+    with pytest.raises(SettingsError, match=r"nowhere\.jpg"):
+        running.set("scene=office")
+    assert running.status()["bg"] == "#102030"
+
+
+def test_a_file_that_is_wrong_is_refused_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    file = tmp_path / "bshm-live" / "config.toml"
+    file.parent.mkdir()
+    file.write_text('[defaults]\nmirror = true\npreset = "best"\n')
+    assert main(["--bg", "red", "--sink", "null"]) == 2
+    told = capsys.readouterr().err
+    assert f"{file}, line 3: preset: 'best': choose from fast" in told
+    assert told.count("\n") == 1
+
+
+def test_a_preset_that_is_not_there_leaves_the_pace_to_the_machine(
+    call: Callable[..., Call],
+) -> None:
+    running = call("--bg", "#102030")
+    assert running.status()["preset_follows_the_machine"]
+    with pytest.raises(SettingsError, match="no such networks"):
+        running.set("preset=quality")
+    assert running.status()["preset_follows_the_machine"]
+    running.set("preset=balanced")
+    assert not running.status()["preset_follows_the_machine"]
+    running.set("preset=auto")
+    assert running.status()["preset_follows_the_machine"]

@@ -84,3 +84,43 @@ def test_missing_pygame_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "pygame", None)
     with pytest.raises(SinkError, match=r"\Ano window: .*pip install pygame-ce\Z"):
         Window()
+
+
+def press(key: int, unicode: str = "") -> None:
+    pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=key, unicode=unicode))
+
+
+def test_other_keys_are_told_by_name() -> None:
+    window, told = Window(), []
+    window.send(shot())
+    press(pygame.K_LEFT)  # nobody listens yet
+    window.send(shot())
+    window.pressed = told.append
+    for key in (pygame.K_SPACE, pygame.K_LEFT, pygame.K_RIGHT, pygame.K_m, pygame.K_1):
+        press(key)
+    press(pygame.K_AMPERSAND, "1")  # on a French keyboard, with shift
+    press(pygame.K_KP2, "2")
+    window.send(shot())
+    assert told == ["space", "left", "right", "m", "1", "1", "2"]
+    assert not window.closed
+    window.close()
+
+
+@pytest.mark.parametrize("size", [(640, 360), (64, 64), (360, 640)])
+def test_help_is_drawn_over_the_screen_and_no_other_picture(size: tuple[int, int]) -> None:
+    window, given = Window(), shot(size)
+    before = given.composite.copy()
+    window.send(given)
+    press(pygame.K_h)
+    window.send(given)
+    window.send(given)
+    with_help = shown()
+    assert np.array_equal(given.composite, before)
+    assert (with_help != before).any()
+    assert (with_help.max(2) > 240).any()  # the ink
+    assert np.array_equal(with_help[:2], before[:2])  # only where it stands
+    press(pygame.K_h)
+    window.send(given)
+    window.send(given)
+    assert np.array_equal(shown(), before)
+    window.close()
