@@ -22,6 +22,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from .server import same
 
 HOST = "127.0.0.1"
+CONNECTIONS_MOST = 64  # at once
 IDLE_S = 5  # a connection that says or takes nothing for so long is closed
 REQUEST_S = 60.0  # for a whole request, and what becomes of it
 CONNECTIONS = Path("/proc/net/tcp")  # where Linux lists them, with the users they belong to
@@ -39,7 +40,7 @@ SAFE = {
 }
 
 HANG_UP = {"connection": "close"}  # what the client still sends is not read
-Address = tuple[str, int]  # host, port
+Address = tuple[str, int | None]  # host, port
 
 
 class Door:
@@ -97,19 +98,22 @@ def _with_safe_headers(send: Send) -> Send:
 
 
 class Connection(H11Protocol):
-    """One connection: closed at once where another user holds its other end, and when it
-    brings no request, or takes no answer, for IDLE_S."""
+    """One connection: closed at once where there are too many or another user holds its
+    other end, and when it brings no request, or takes no answer, for IDLE_S."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._left = 0  # bytes that it had yet to take
         self._timer = self.loop.call_later(IDLE_S, self._look)
-        if self.client is None or not is_own(self.client, transport.get_extra_info("sockname")):
+        if len(self.connections) > CONNECTIONS_MOST or not self._is_own():
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._timer.cancel()
         super().connection_lost(exc)
+
+    def _is_own(self) -> bool:
+        return bool(self.client and self.server and is_own(self.client, self.server))
 
     def _look(self) -> None:
         left = self.transport.get_write_buffer_size()
@@ -135,5 +139,5 @@ def is_own(client: Address, server: Address) -> bool:
 
 
 def _as_listed(address: Address) -> str:
-    host, port = address[0], address[1]
-    return f"{int.from_bytes(socket.inet_aton(host), sys.byteorder):08X}:{port:04X}"
+    host = int.from_bytes(socket.inet_aton(address[0]), sys.byteorder)
+    return f"{host:08X}:{address[1] or 0:04X}"

@@ -32,7 +32,6 @@ from .wire import folder
 
 PAGE = Path(__file__).parents[1] / "assets" / "page.html"
 BODY_MOST = 1 << 16  # bytes of a request that is no upload
-CONNECTIONS_MOST = 64  # at once
 SECRET_BYTES = 24
 JOIN_S = 3.0
 
@@ -66,7 +65,6 @@ class Page:
             log_config=None,
             access_log=False,
             lifespan="off",
-            limit_concurrency=CONNECTIONS_MOST,
             timeout_keep_alive=IDLE_S,
             timeout_graceful_shutdown=1,
             server_header=False,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 
 import cv2
@@ -28,8 +27,8 @@ class Preview:
         width, height = size
         scale = min(1.0, WIDTH / width)
         self._size = (max(2, round(width * scale)), max(2, round(height * scale)))
-        self._lock = threading.Lock()
         self._picture: Picture | None = None
+        self._made: tuple[Picture, bytes] | None = None  # the JPEG, and what it was made of
         self._looked_at = self._kept_at = float("-inf")
 
     def describe(self) -> str:
@@ -41,18 +40,19 @@ class Preview:
             return
         self._kept_at = now
         small = cv2.resize(shot.composite, self._size, interpolation=cv2.INTER_AREA)
-        with self._lock:
-            self._picture = np.asarray(small, np.uint8)
+        self._picture = np.asarray(small, np.uint8)
 
     def jpeg(self) -> bytes | None:
         """The newest composite; None where there is none yet."""
         self._looked_at = time.monotonic()
-        with self._lock:
-            picture = self._picture
+        picture, made = self._picture, self._made
         if picture is None:
             return None
-        quality = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
-        return cv2.imencode(".jpg", picture, quality)[1].tobytes()
+        if made is None or made[0] is not picture:
+            quality = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
+            made = picture, cv2.imencode(".jpg", picture, quality)[1].tobytes()
+            self._made = made
+        return made[1]
 
     def close(self, *, ok: bool = True) -> None:
         """Nothing to give back."""
