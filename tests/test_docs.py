@@ -12,9 +12,14 @@ import pytest
 from conftest import ROOT
 
 from bshm_live.cli import parse
+from bshm_live.config import read_config
+from bshm_live.control.desk import Wish
+from bshm_live.control.words import changed, parse_words
+from bshm_live.settings import BackgroundSpec, Look, Networks
 from bshm_live.sources.video_file import VideoFile, demo_clip
 
 README = ROOT / "README.md"
+KEYS = ROOT / "docs" / "keys.md"
 BLOCK = re.compile(r"^ *```(?:sh|bash|shell|console)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 # Written in two parts, so that this file is not a hit itself.
 BANNED = ["".join(parts) for parts in (("/wo", "rk/"), ("suba", "gent"), ("sessi", "on of"))]
@@ -74,6 +79,25 @@ def test_the_python_in_readme_runs() -> None:
     assert names["alpha"].shape == pictures[0].shape[:2]
     assert names["rgba"].shape == (*pictures[0].shape[:2], 4)
     assert [picture.shape for picture in shown] == [picture.shape for picture in pictures]
+
+
+def test_the_example_of_a_config_file_is_read(tmp_path: Path) -> None:
+    (text,) = re.findall(r"^```toml\n(.*?)^```", README.read_text("utf-8"), re.M | re.S)
+    file = tmp_path / "config.toml"
+    file.write_text(text, "utf-8")
+    config = read_config(file)
+    assert config.scene("office") == {"bg": "~/Pictures/office.jpg", "mirror": "on"}
+    args = parse(["--scene", "office", *config.words(["--scene", "office"])])
+    assert (args.control, args.source) == (True, "/dev/video0")
+
+
+@pytest.mark.parametrize("line", re.findall(r"`(bshm-live [^`]+)`", KEYS.read_text("utf-8")))
+def test_commands_for_keys_can_be_typed(line: str) -> None:
+    args = parse(shlex.split(line)[1:])
+    if args.command == "set":
+        words = parse_words(args.words)
+        words = {key: value for key, value in words.items() if key not in ("bg", "scene")}
+        changed(Wish(Look(BackgroundSpec("none")), Networks()), words)
 
 
 def tracked_files() -> list[Path]:

@@ -13,6 +13,7 @@ from ..errors import BshmError
 
 log = logging.getLogger(__name__)
 
+WORDS = {"space": "pause=toggle", "m": "mirror=toggle", "b": "bg=blur"}
 STEPS = {"left": -1, "right": 1}  # from one background of the gallery to the next
 
 
@@ -32,23 +33,17 @@ class Keys:
 
     def press(self, key: str) -> None:
         try:
-            words = self._words(key, self._answer({"status": True})["status"])
-            if words:
-                self._answer({"set": [words]})
+            word = WORDS.get(key) or self._word(key, self._answer({"status": True})["status"])
+            if word:
+                self._answer({"set": [word]})
         except BshmError:
             pass  # it is said, and all is as it was
 
     def close(self) -> None:
         self._worker.shutdown(wait=False, cancel_futures=True)
 
-    def _words(self, key: str, now: dict[str, Any]) -> str | None:
-        """What to set, None for nothing."""
-        if key == "space":
-            return "resume" if now["paused"] else "pause"
-        if key == "m":
-            return f"mirror={'off' if now['mirror'] else 'on'}"
-        if key == "b":
-            return "bg=blur"
+    def _word(self, key: str, now: dict[str, Any]) -> str | None:
+        """What to set where it depends on what is `now`; None for nothing."""
         if key in STEPS:
             return self._other_background(STEPS[key], now["bg"])
         if key.isdecimal() and key != "0":

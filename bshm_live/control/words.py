@@ -12,6 +12,7 @@ from .desk import Wish
 
 T = TypeVar("T")
 ON, OFF = ("on", "yes", "true", "1"), ("off", "no", "false", "0")
+TOGGLE = "toggle"  # the other of the two
 AUTO = "auto"  # the preset that fits
 
 LOOK = ("bg", "blur", "mirror", "light_wrap", "rotate", "fit", "paused")
@@ -57,13 +58,15 @@ def words_of(look: Look) -> dict[str, str | bool | int]:
     }
 
 
-def is_on(key: str, value: str) -> bool:
-    """Raises SettingsError unless it is on or off."""
+def is_on(key: str, value: str, now: bool) -> bool:
+    """What is on `now`, once it was set to on, off or toggle. Raises SettingsError."""
+    if value.lower() == TOGGLE:
+        return not now
     if value.lower() in ON:
         return True
     if value.lower() in OFF:
         return False
-    raise SettingsError(f"set {key}={value}: on or off")
+    raise SettingsError(f"set {key}={value}: on, off or toggle")
 
 
 def _one_of(key: str, value: str, choices: tuple[T, ...]) -> T:
@@ -86,13 +89,17 @@ def _preset(networks: Networks, value: str) -> Networks:
 _LOOK: dict[str, Callable[[Look, str], Look]] = {
     "bg": lambda look, value: replace(look, background=parse_background(value)),
     "blur": _blur,
-    "mirror": lambda look, value: replace(look, mirror=is_on("mirror", value)),
-    "light_wrap": lambda look, value: replace(look, light_wrap=is_on("light_wrap", value)),
+    "mirror": lambda look, value: replace(look, mirror=is_on("mirror", value, look.mirror)),
+    "light_wrap": lambda look, value: replace(
+        look, light_wrap=is_on("light_wrap", value, look.light_wrap)
+    ),
     "rotate": lambda look, value: replace(look, rotate=_one_of("rotate", value, ROTATIONS)),
     "fit": lambda look, value: replace(look, fit=_one_of("fit", value, FITS)),
-    "paused": lambda look, value: replace(look, paused=is_on("pause", value)),
+    "paused": lambda look, value: replace(look, paused=is_on("pause", value, look.paused)),
 }
 _NETWORKS: dict[str, Callable[[Networks, str], Networks]] = {
     "preset": _preset,
-    "steady": lambda networks, value: replace(networks, steady=is_on("steady", value)),
+    "steady": lambda networks, value: replace(
+        networks, steady=is_on("steady", value, networks.steady)
+    ),
 }

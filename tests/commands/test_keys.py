@@ -52,8 +52,8 @@ def keys(desk: Desk, tmp_path: Path) -> Keys:
 @pytest.mark.parametrize(
     ("key", "word"),
     [
-        ("space", "pause"),
-        ("m", "mirror=on"),
+        ("space", "pause=toggle"),
+        ("m", "mirror=toggle"),
         ("b", "bg=blur"),
         ("1", "scene=one"),
         ("2", "scene=two"),
@@ -66,13 +66,6 @@ def keys(desk: Desk, tmp_path: Path) -> Keys:
 def test_a_key_is_a_command(keys: Keys, desk: Desk, key: str, word: str | None) -> None:
     keys.press(key)
     assert desk.words == [word] * (word is not None)
-
-
-def test_the_same_key_takes_it_back(keys: Keys, desk: Desk) -> None:
-    desk.now.update(paused=True, mirror=True)
-    keys.press("space")
-    keys.press("m")
-    assert desk.words == ["resume", "mirror=off"]
 
 
 @pytest.mark.parametrize(

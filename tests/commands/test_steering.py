@@ -233,6 +233,8 @@ def test_the_keys_of_the_window_change_the_picture(
     wait_for(lambda: running.status()["mirror"])
     window.pressed("space")
     wait_for(lambda: not running.sink.shots[-1].has_person)
+    window.pressed("space")
+    wait_for(lambda: running.sink.shots[-1].has_person)
 
 
 # --- what goes wrong while it runs ------------------------------------------------------------

@@ -124,6 +124,9 @@ def test_words_make_a_wish() -> None:
     assert (wish.look.mirror, wish.look.light_wrap, wish.look.paused) == (True, True, True)
     assert wish.networks.preset == "fast"
     assert not changed(wish, parse_words(["resume"])).look.paused
+    other = changed(wish, parse_words(["pause=toggle", "mirror=toggle", "steady=toggle"]))
+    assert (other.look.paused, other.look.mirror, other.networks.steady) == (False, False, False)
+    assert changed(other, {"paused": "toggle"}).look.paused
     assert changed(wish, {"preset": "auto"}).networks.preset is None
     assert changed(START, {"blur": "40"}).look.background.radius == 40
 
