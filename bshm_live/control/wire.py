@@ -66,6 +66,8 @@ def ask(name: str, request: Mapping[str, Any]) -> dict[str, Any]:
         with _connected(place) as (line, token):
             line.sendall(encoded({**request, **token}))
             answer = _line(line)
+    except TimeoutError:
+        raise SettingsError(f"the bshm-live called {name} does not answer; stop it") from None
     except (OSError, ValueError):
         running = sorted(other.stem for other in place.parent.glob(f"*{place.suffix}"))
         also = f" (running: {', '.join(running)}; choose with --name)" if running else ""

@@ -16,6 +16,7 @@ import pytest
 from conftest import PACKAGE
 
 from bshm_live.control import server as server_module
+from bshm_live.control import wire
 from bshm_live.control.server import Server
 from bshm_live.control.wire import address, ask
 from bshm_live.errors import SettingsError
@@ -32,6 +33,7 @@ def run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def echo(request: dict[str, Any]) -> dict[str, Any]:
     if request.get("fail"):
         raise SettingsError("told to fail; do not tell it")
+    time.sleep(request.get("sleep", 0.0))
     return {"echo": request}
 
 
@@ -50,6 +52,14 @@ def test_an_answer_comes_back(server: Server) -> None:
 def test_no_program_is_said_with_the_names_of_those_that_run(server: Server) -> None:
     with pytest.raises(SettingsError, match=r"called two is running \(running: one; choose"):
         ask("two", {})
+
+
+def test_a_program_that_does_not_answer_is_said_to_be_there(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "WAIT_S", 0.2)
+    with pytest.raises(SettingsError, match="does not answer"):
+        ask("one", {"sleep": 1.0})
 
 
 @posix
@@ -109,6 +119,11 @@ def test_clients_that_say_nothing_keep_nobody_out_for_long(
     finally:
         for client in idle:
             client.close()
+
+
+def test_a_token_that_is_not_ascii_is_a_wrong_one() -> None:
+    assert not server_module.same("\udcff ü", "abc")
+    assert server_module.same("abc", "abc")
 
 
 def test_another_way_in_has_a_token(monkeypatch: pytest.MonkeyPatch, run_folder: Path) -> None:
