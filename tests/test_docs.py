@@ -19,7 +19,7 @@ from bshm_live.settings import BackgroundSpec, Look, Networks
 from bshm_live.sources.video_file import VideoFile, demo_clip
 
 README = ROOT / "README.md"
-KEYS = ROOT / "docs" / "keys.md"
+KEYS = ROOT / "bshm_live" / "control" / "KEYS.md"
 BLOCK = re.compile(r"^ *```(?:sh|bash|shell|console)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 # Written in two parts, so that this file is not a hit itself.
 BANNED = ["".join(parts) for parts in (("/wo", "rk/"), ("suba", "gent"), ("sessi", "on of"))]

@@ -6,10 +6,14 @@ one frame and its own matte, or the background alone. The room is in none.
 
 from __future__ import annotations
 
+import itertools
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import clip
@@ -102,7 +106,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from dataclasses import replace
-from bshm_live import bshm
+from bshm_live.matting import bshm
 from bshm_live.errors import EngineError
 healthy, mode = bshm.Bshm.matte, Path(sys.argv.pop(1))
 def matte(self, *args, **more):
@@ -169,6 +173,26 @@ def vivid(settings: str) -> bool:
     return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
 
+@contextmanager
+def noise() -> Iterator[None]:
+    """A picture that never changes has frozen: the hue goes up and down by one, once a second."""
+    end = threading.Event()
+
+    def change() -> None:
+        for hue in itertools.cycle((1, 0)):
+            if end.wait(1):
+                return
+            vivid(f"hue={hue}")
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        yield
+    finally:
+        end.set()
+        thread.join()
+
+
 @pytest.mark.parametrize(
     "fault",
     [pytest.param(one, marks=[pytest.mark.slow] * (one != "disconnect")) for one in VIVID_FAULTS],
@@ -178,6 +202,7 @@ def test_a_real_driver_fails(tmp_path: Path, fault: str) -> None:
     begin, end, lost = VIVID_FAULTS[fault]
     assert vivid(SQUARES)
     with (
+        noise(),
         kit.live(tmp_path, source="/dev/video0") as program,
         viewing(tmp_path, "squares") as who,
     ):
