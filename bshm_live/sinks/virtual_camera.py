@@ -1,8 +1,8 @@
 """The virtual camera: what Zoom, Meet, Teams and OBS pick. It survives losing its device.
 
 Frames come from the loop's thread (`send`), and one thread of the camera's own
-shows them: the newest one, at most `fps` a second, and one again only while nothing
-new comes.
+shows them: the newest one, at most `fps` a second. Where fewer come, the last is shown
+again, so that a viewer gets the rate that was announced.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-REPEAT_AFTER_S = 0.25  # browsers give up on a camera that is silent for a second
 STALE_S = 3.0  # a person who has not moved for so long is not there
 CHECK_EVERY_S = 1.0
 FIRST_RETRY_S, LAST_RETRY_S = 0.25, 2.0
 START_PATIENCE_S = 1.0  # a program that is just ending, a browser that is just looking
 JOIN_S = 2.0
 LEEWAY = 0.75  # of a frame's time: how much of the time lost to a late frame the next may win back
+PATIENCE = 2  # frames' times that a new picture has to come before the last is repeated
 HEADROOM = 1.03  # a camera that says 30 and gives 30.5 is not held back
 
 
@@ -56,6 +56,27 @@ class Pace:
 
     def shown(self, now: float) -> None:
         self._due = max(self._due, now - LEEWAY * self._period) + self._period
+
+
+class Beat:
+    """When the last picture is to be shown again: new and old ones together are `fps` a second.
+
+    A new one may come a frame's time late before that happens, and what frames lose
+    or win by coming late or early is counted up. Times are as in Pace.
+    """
+
+    def __init__(self, fps: float) -> None:
+        self._period = 1 / fps
+        self._due = float("-inf")
+
+    def wait(self, now: float) -> float:
+        """Seconds until the last picture is due again."""
+        return max(self._due - now, 0.0)
+
+    def shown(self, now: float) -> None:
+        """A picture was shown, new or not."""
+        soonest, latest = now + self._period, now + PATIENCE * self._period
+        self._due = min(max(self._due + self._period, soonest), latest)
 
 
 class Output(Protocol):
@@ -102,10 +123,10 @@ class VirtualCamera:
             np.copyto(self._idle, placeholder)
         self._output: Output | None = _open_patiently(device, size, fps)
         self.device = self._output.device
-        self._pace = Pace(fps)
+        self._pace, self._beat = Pace(fps), Beat(fps)
         self._idling = True
         self._frame_at = float("-inf")
-        self._shown_at = self._checked_at = self._retry_at = time.monotonic()
+        self._checked_at = self._retry_at = time.monotonic()
         self._retry_s, self._trouble = FIRST_RETRY_S, ""
         self._attempt(self._output.show, self._idle)
         # What both threads touch: _next, _fresh, _idle, _stop, dropped.
@@ -161,7 +182,7 @@ class VirtualCamera:
                 self._attempt(self._output.show, self._shown)
             elif time.monotonic() - self._frame_at >= STALE_S:
                 self._show_idle(self._output)
-            elif time.monotonic() - self._shown_at >= REPEAT_AFTER_S:
+            elif self._beat.wait(time.monotonic()) == 0:
                 self.repeated += 1
                 self._attempt(self._output.again)
 
@@ -177,7 +198,7 @@ class VirtualCamera:
                 elif self._new_idle and self._idling:
                     left = 0.0
                 else:
-                    left = self._shown_at + REPEAT_AFTER_S - now
+                    left = self._beat.wait(now)
                 if left <= 0:
                     return True
                 self._news.wait(left)
@@ -210,7 +231,8 @@ class VirtualCamera:
 
     def _attempt(self, show: Callable[..., None], *pictures: Picture) -> None:
         """Shows; a device that fails is closed, to be opened again."""
-        now = self._shown_at = time.monotonic()
+        now = time.monotonic()
+        self._beat.shown(now)
         try:
             show(*pictures)
             if self._output is not None and now - self._checked_at >= CHECK_EVERY_S:

@@ -24,7 +24,7 @@ from bshm_live.sinks import virtual_camera as sink_vcam
 from bshm_live.sinks.loopback import pick_loopback, who_holds
 from bshm_live.sinks.obs import ObsCamera
 from bshm_live.sinks.v4l2 import Busy, Loopback
-from bshm_live.sinks.virtual_camera import HEADROOM, LEEWAY, Pace, VirtualCamera
+from bshm_live.sinks.virtual_camera import HEADROOM, LEEWAY, Beat, Pace, VirtualCamera
 from bshm_live.types import Picture, Shot, Size
 
 SIZE = (128, 96)
@@ -163,7 +163,6 @@ def test_too_many_frames_are_dropped_at_its_rate(device: Device) -> None:
 def test_the_last_picture_is_repeated_then_the_background(
     camera: VirtualCamera, device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sink_vcam, "REPEAT_AFTER_S", 0.02)
     monkeypatch.setattr(sink_vcam, "STALE_S", 0.15)
     camera.send(shot(45))
     until(lambda: device.shown[-1] == 45)
@@ -194,6 +193,23 @@ def test_nothing_is_shown_after_the_end(camera: VirtualCamera, device: Device) -
     assert len(device.shown) == count
     with pytest.raises(SinkError, match="has stopped"):
         camera.send(shot(46))
+
+
+def test_a_viewer_gets_the_rate_that_was_announced(device: Device) -> None:
+    """From a webcam that gives a fifth of it in a dark room."""
+    camera = VirtualCamera(None, SIZE, 50)
+    camera.send(shot(1))
+    start = time.monotonic()
+    for level in range(2, 12):
+        time.sleep(0.1)
+        camera.send(shot(level))
+    until(lambda: device.shown[-1] == 11)
+    seconds, count = time.monotonic() - start, len(device.shown)
+    camera.close()
+    assert sorted(device.shown) == device.shown
+    assert set(range(1, 12)) <= set(device.shown)
+    assert camera.dropped == 0
+    assert 0.6 * 50 * seconds <= count <= 1.2 * 50 * seconds + 2  # a busy machine is late
 
 
 # A device that is lost
@@ -342,6 +358,40 @@ def test_jitter_costs_no_delay(fps: float, jitter: list[float]) -> None:
         now = (number + shift) / fps
         assert pace.wait(now) <= 1e-9
         pace.shown(now)
+
+
+@given(st.floats(5, 120), st.lists(st.floats(0.98, 8), min_size=1, max_size=100))
+def test_new_and_repeated_pictures_are_the_rate_together(fps: float, gaps: list[float]) -> None:
+    """Whatever lies between two new ones, in frames' times; none is ever late for a repeat."""
+    beat, now, due, shown = Beat(fps), 0.0, 0.0, 0
+    for gap in gaps:
+        beat.shown(now)
+        shown += 1
+        due += gap / fps
+        while now + beat.wait(now) < due:
+            now += beat.wait(now)
+            beat.shown(now)
+            shown += 1
+        now = due
+    expected = now * fps
+    assert expected - len(gaps) * 0.02 - 2 <= shown
+    # Each new picture may come just after the last one was repeated.
+    assert shown <= expected + len(gaps)
+
+
+@given(st.floats(5, 120), st.floats(0.2, 1.0))
+def test_an_even_pace_of_new_pictures_is_filled_up(fps: float, share: float) -> None:
+    beat, now, due, shown = Beat(fps), 0.0, 0.0, 0
+    for _ in range(200):
+        beat.shown(now)
+        shown += 1
+        due += 1 / (share * fps)
+        while now + beat.wait(now) < due:
+            now += beat.wait(now)
+            beat.shown(now)
+            shown += 1
+        now = due
+    assert 0.97 * now * fps - 2 <= shown <= 1.03 * now * fps + 2
 
 
 # The device's own words
