@@ -9,22 +9,21 @@ from ..config import gallery_folder
 from ..console import say
 from ..control.gallery import Gallery
 from ..control.server import Server
-from ..errors import SettingsError
+from ..errors import BshmError, SettingsError
 from ..loop.assemble import live_parts
 from ..loop.pipeline import Pipeline
 from ..loop.stage import open_stage
 from ..runtimes.choice import require
 from ..settings import Live, Look, Networks
 from ..sinks import open_sink
+from ..sinks.beside import Beside
 from ..sinks.preview import Preview
-from ..sinks.recording import Recording
-from ..sinks.video_file import VideoWriter
 from ..sinks.virtual_camera import VirtualCamera
 from ..sinks.window import Window
 from ..sources import open_source
 from ..sources.live_camera import AnyOf, LiveCamera
 from ..sources.video_file import demo_clip
-from ..types import Picture, Sink, Size
+from ..types import Picture, Sink, Size, Source
 from .keys import Keys
 from .signals import end_if_asked, frames, handled, held
 from .steering import Steering
@@ -63,10 +62,21 @@ def run_live(look: Look, networks: Networks, live: Live) -> None:
         hear_keys(sinks, steering, gallery, stack)
         if live.control:
             serve_page(live.name, steering, gallery, preview, stack)
-        pipeline.run(frames(source), [*sinks, preview] if live.control else sinks, watch)
+        run_call(pipeline, source, [*sinks, preview] if live.control else sinks, watch)
         if not watch.count:
             end_if_asked()  # there is nothing to keep
         watch.summary(stats=live.stats)
+
+
+def run_call(pipeline: Pipeline, source: Source, sinks: Sequence[Sink], watch: LiveWatch) -> None:
+    """Until its end. Raises BshmError, but no SettingsError any more.
+
+    They were right when it began; and a service is not started again after one of those.
+    """
+    try:
+        pipeline.run(frames(source), sinks, watch)
+    except SettingsError as error:
+        raise BshmError(str(error)) from error
 
 
 def listen(name: str, steering: Steering, stack: ExitStack) -> None:
@@ -82,8 +92,9 @@ def hear_keys(
 ) -> None:
     """The window's keys change the picture, too."""
     for sink in sinks:
-        if isinstance(sink, Window):
-            sink.pressed = keys = Keys(steering.answer, gallery)
+        window = sink.sink if isinstance(sink, Beside) else sink
+        if isinstance(window, Window):
+            window.pressed = keys = Keys(steering.answer, gallery)
             stack.callback(keys.close)
 
 
@@ -108,16 +119,24 @@ def open_sinks(
 ) -> list[Sink]:
     """All sinks, closed with `stack`: each, and a recording is kept, whatever ended the run.
 
-    A recording that fails ends the run only where it is all that the run is for.
+    What fails beside a virtual camera, or beside a window, does not end the run.
     """
     transparent = look.background.kind == "none"
-    watched = any(text == "window" or text.startswith("vcam") for text in live.sinks)
+    most = max(map(_worth, live.sinks))
     sinks: list[Sink] = []
     for text in live.sinks:
+        sink: Sink
         sink = open_sink(text, size, fps, placeholder=placeholder, transparent=transparent)
-        sinks.append(Recording(sink) if watched and isinstance(sink, VideoWriter) else sink)
-        stack.callback(sinks[-1].close)
+        if _worth(text) < most:
+            sink = Beside(sink, "the window" if text == "window" else "the recording")
+        sinks.append(sink)
+        stack.callback(sink.close)
     return sinks
+
+
+def _worth(sink: str) -> int:
+    """Which sinks a run is for: those of the highest worth."""
+    return 2 if sink.partition(":")[0] == "vcam" else int(sink == "window")
 
 
 def rest_on_demand(camera: LiveCamera, sinks: Sequence[Sink], stack: ExitStack) -> None:

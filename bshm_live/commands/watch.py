@@ -43,13 +43,14 @@ class LiveWatch:
 
     def __call__(self, shot: Shot) -> bool:
         self.count += 1
-        self.withheld += not shot.has_person
         if self._next_index is not None:
             self.missed += max(0, shot.index - self._next_index)
         self._next_index = shot.index + 1
-        self._tell(shot.has_person)
+        if not self.pipeline.stage.paused:
+            self.withheld += not shot.has_person
+            self._tell(shot.has_person)
         self._mark()
-        if self._steering is not None:
+        if self._steering is not None and shot.has_person:  # the others took the networks no time
             self._steering.frame_done(self.pipeline.clock.took_s, self._period_s)
         if any(getattr(sink, "closed", False) for sink in self.sinks):
             return False

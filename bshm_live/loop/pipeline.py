@@ -43,7 +43,7 @@ class Pipeline:
 
     @property
     def trouble(self) -> str | None:
-        return self.guard.reason
+        return None if self.stage.paused else self.guard.reason
 
     def run(
         self,

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,7 +22,7 @@ from bshm_live.cli import main
 from bshm_live.commands import live
 from bshm_live.commands.live import LiveWatch
 from bshm_live.compositing.background import Fixed, plain
-from bshm_live.errors import SourceError
+from bshm_live.errors import SettingsError, SinkError, SourceError
 from bshm_live.loop import assemble
 from bshm_live.matting.bshm import Bshm
 from bshm_live.sinks import open_sink
@@ -78,6 +79,17 @@ def test_the_summary_counts_what_was_dropped_and_repeated(
         "delay from camera to sink: p50 50 ms, p95 59 ms; set 50 ms audio delay in OBS or PipeWire"
     )
     assert [line.split()[0] for line in table] == ["stage", "mpn", "delay"]
+
+
+def test_a_pause_is_no_trouble(capsys: pytest.CaptureFixture[str]) -> None:
+    watch = watched(["a"] * 3)
+    watch.pipeline.stage = replace(watch.pipeline.stage, paused=True)
+    blank = plain((0, 0, 0), watch.pipeline.size)
+    for index in range(3, 60):
+        watch(Shot(blank, blank[..., 0], None, index, index / 30, False))
+    assert capsys.readouterr().err == ""
+    assert watch.withheld == 3
+    assert watch.status()["trouble"] is None
 
 
 @pytest.mark.parametrize(("takes", "mattes"), [(0.01, 8), (0.2, 3)])
@@ -226,3 +238,46 @@ def test_a_full_disk_ends_the_recording_and_not_the_call(
     with av.open(str(talk)) as container:
         assert sum(1 for _ in container.decode(video=0)) == 4
     assert main(["--bg", "#00b140", "--sink", str(talk)]) == 5, "nothing else goes on"
+
+
+class Failing(ListSink):
+    """A window whose screen is gone after two frames."""
+
+    def send(self, shot: Shot) -> None:
+        if len(self.shots) == 2:
+            raise SinkError("no window: the screen is gone")
+        super().send(shot)
+
+
+@pytest.mark.usefixtures("toy_engines")
+def test_a_window_ends_the_call_only_where_there_is_no_other_viewer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = [portrait(256, 144, seed=seed).picture for seed in range(6)]
+    monkeypatch.setattr(live, "open_source", lambda *_: ArraySource(pictures))
+    sinks = {"vcam": ListSink(), "window": Failing()}
+    monkeypatch.setattr(live, "open_sink", lambda text, *a, **k: sinks[text])
+    assert main(["--bg", "#00b140", "--sink", "vcam", "--preview"]) == 0
+    assert [len(sink.shots) for sink in sinks.values()] == [6, 2]
+    lines = capsys.readouterr().err.splitlines()
+    assert lines.count("no window: the screen is gone; the call goes on without the window") == 1
+    sinks["window"] = Failing()
+    assert main(["--bg", "#00b140", "--sink", "window"]) == 5
+
+
+@pytest.mark.usefixtures("toy_engines")
+def test_a_call_that_runs_never_ends_as_one_with_wrong_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A service is started again unless its settings are wrong: they were right."""
+
+    class Broken(ListSink):
+        def send(self, shot: Shot) -> None:
+            raise SettingsError("not what it was any more")
+
+    pictures = [portrait(256, 144, seed=seed).picture for seed in range(2)]
+    monkeypatch.setattr(live, "open_source", lambda *_: ArraySource(pictures))
+    monkeypatch.setattr(live, "open_sink", lambda *a, **k: Broken())
+    assert main(["--bg", "#00b140", "--sink", "vcam"]) == 1
+    assert "not what it was any more" in capsys.readouterr().err
+    assert main(["--bg", str(tmp_path / "none.jpg"), "--sink", "vcam"]) == 2

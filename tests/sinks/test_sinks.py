@@ -17,7 +17,7 @@ import pytest
 from bshm_live.errors import SinkError
 from bshm_live.sinks import Null, open_sink
 from bshm_live.sinks import video_file as sink_video
-from bshm_live.sinks.recording import Recording
+from bshm_live.sinks.beside import Beside
 from bshm_live.sinks.video_file import VideoWriter
 from bshm_live.sources.video_file import VideoFile
 from bshm_live.types import Shot
@@ -471,7 +471,7 @@ def test_a_recording_ends_whole_before_the_disk_is_full(
 def test_a_recording_beside_a_call_is_given_up_with_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sink = Recording(VideoWriter(tmp_path / "a.mkv", SIZE, 25, recording=True))
+    sink = Beside(VideoWriter(tmp_path / "a.mkv", SIZE, 25, recording=True), "the recording")
     for index in range(3):
         sink.send(shot(index))
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
@@ -480,7 +480,7 @@ def test_a_recording_beside_a_call_is_given_up_with_one_line(
     sink.close()
     (line,) = caplog.messages
     assert "the disk is nearly full" in line
-    assert "the call goes on" in line
+    assert line.endswith("; the call goes on without the recording")
     assert len(pictures(tmp_path / "a.mkv")) == 3
 
 
