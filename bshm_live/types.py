@@ -37,7 +37,8 @@ class Frame:
 
     `captured` is time.monotonic() when the camera took it, None for files;
     `session` grows when the camera was opened anew. `alpha` (H, W) uint8 is what
-    the input itself has cut away, None where all of it is opaque.
+    the input itself has cut away, None where all of it is opaque. `fault` says why nobody
+    may be cut out of the picture: it is not what the camera sees now.
     """
 
     image: Picture
@@ -46,6 +47,7 @@ class Frame:
     captured: float | None = None
     session: int = 0
     alpha: Mask8 | None = None
+    fault: str | None = None
 
 
 class Matte(Protocol):

@@ -92,6 +92,10 @@ class Guard:
 
     def __call__(self, frame: Frame, attempt: Callable[[], Matte]) -> Matte | None:
         """What `attempt` gives for this frame, or None where that must not leave."""
+        if frame.fault is not None:
+            self.reset()
+            self.reason = frame.fault
+            return None
         start = self._now()
         held, self._held = self._held, None
         try:

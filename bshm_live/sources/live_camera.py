@@ -15,6 +15,7 @@ FIRST_PAUSE_S = 0.25  # before a lost camera is tried again; doubled after each 
 LONGEST_PAUSE_S = 4.0
 LOOK_S = 0.25  # how often we look whether its device is there, and whether to end
 ASK_S = 0.5  # how often we ask whether anybody watches
+OFF = "the camera is off"
 IDLE_S = 3.0  # a camera that nobody watches is kept for so long: programs look twice
 
 GiveUp = Callable[[], bool]
@@ -33,8 +34,7 @@ class LiveCamera:
     `size` and `fps` are those of the first opening; a camera that comes back at
     another size gives frames of that size. Index and time go on, `session`
     grows. Where `viewers` is set, the camera is closed while nobody watches. While
-    `paused` it is closed, too, and black frames come at the camera's rate: what is shown
-    then is the loop's affair.
+    `paused` it is closed, too, and black frames with a `fault` come at the camera's rate.
     """
 
     count = None
@@ -50,7 +50,7 @@ class LiveCamera:
         self._open, self._name, self._report, self._present = open_camera, name, report, present
         self.viewers: Viewing | None = None
         self.paused = False
-        self._stopped = False
+        self._stopped = self._gave_up = False
         self._camera: Source | None = self._open(self._give_up)
         self.size: Size = self._camera.size
         self.fps: float = self._camera.fps
@@ -82,13 +82,16 @@ class LiveCamera:
         self._close_camera()
 
     def _give_up(self) -> bool:
-        return self._stopped
+        """Whether what waits for the camera shall end."""
+        self._gave_up = self._stopped or self.paused
+        return self._gave_up
 
     def _frames(self) -> Iterator[Frame]:
         """One session: until the camera fails, nobody watches any more, or the end."""
         assert self._camera is not None
         first, begin = self._index + 1, self._time
         self._session += 1
+        self._gave_up = False
         try:
             for number, frame in enumerate(self._camera):
                 if number == 0:
@@ -102,7 +105,7 @@ class LiveCamera:
         except SourceError as error:
             self._lose(str(error))
             return
-        if not self._stopped:
+        if not self._gave_up and not self._stopped:
             self._lose(f"camera {self._name} has ended")
 
     def _lose(self, why: str) -> None:
@@ -135,10 +138,12 @@ class LiveCamera:
 
     def _try(self) -> bool:
         """Opens the camera, and says that it is there or why not."""
+        self._gave_up = False
         try:
             self._camera = self._open(self._give_up)
         except SourceError as error:
-            self._tell(str(error))
+            if not self._gave_up:
+                self._tell(str(error))
             return False
         width, height = self._camera.size
         self._report(f"camera {self._name} is {'back' if self._told else 'on'}: {width}x{height}")
@@ -147,16 +152,20 @@ class LiveCamera:
 
     def _blank(self) -> Iterator[Frame]:
         """Black frames instead of the camera's, until the pause ends."""
-        self._close_camera()
         self._told.clear()
-        self._report(f"paused: camera {self._name} is off")
         width, height = self.size
         black = np.zeros((height, width, 3), np.uint8)
         self._session += 1
+        due = time.monotonic()
         while self.paused and not self._stopped:
             self._index, self._time = self._index + 1, self._time + 1 / self.fps
-            yield Frame(black, self._index, self._time, session=self._session)
-            time.sleep(1 / self.fps)
+            yield Frame(black, self._index, self._time, session=self._session, fault=OFF)
+            if self._camera is not None:  # now, when the first has left: closing takes its time
+                self._close_camera()
+                self._report(f"paused: camera {self._name} is off")
+            now = time.monotonic()
+            due = max(due + 1 / self.fps, now)
+            time.sleep(due - now)
         self._used_at = time.monotonic()
 
     def _needed(self) -> bool:
@@ -176,7 +185,7 @@ class LiveCamera:
         self._close_camera()
         self._told.clear()
         self._report(f"nobody watches: camera {self._name} is off")
-        while not self._stopped:
+        while not self._stopped and not self.paused:
             if self.viewers.wait(LOOK_S):
                 self._used_at = time.monotonic()
                 return

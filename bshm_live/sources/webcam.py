@@ -1,4 +1,4 @@
-"""Where frames come from: a webcam (newest frame wins) or a video file (every frame)."""
+"""A webcam: the newest frame wins."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import numpy as np
 from ..errors import SourceError
 from ..files import JOIN_GROUP, LIST
 from ..types import Frame, Size
+from .repeats import Repeats
 
 if TYPE_CHECKING:
     from ..types import Picture
@@ -52,6 +53,7 @@ class News:
     index: int
     read: float
     captured: float
+    fault: str | None
 
 
 class Webcam:
@@ -62,6 +64,7 @@ class Webcam:
     gap is what the loop was too slow for. While it waits, `give_up` is asked four
     times a second and ends the iteration. Raises SourceError, also when the first
     frame takes more than 5 seconds, or one behind it more than 2.
+    A frozen camera may send the same picture again and again: its frames have a `fault`.
     """
 
     def __init__(
@@ -113,7 +116,7 @@ class Webcam:
         while (news := self._next(FROZEN_S)) is not None:
             first = news.read if first is None else first
             image = np.ascontiguousarray(news.image[:height, :width])
-            yield Frame(image, news.index, news.read - first, news.captured)
+            yield Frame(image, news.index, news.read - first, news.captured, fault=news.fault)
 
     def close(self) -> None:
         """Ends the iteration and gives the camera back."""
@@ -163,13 +166,16 @@ class Webcam:
     def _read(self) -> None:
         """The thread: keeps the slot filled; owns the capture and gives it back."""
         misses = index = 0
+        repeats = Repeats(self._name)
         try:
             while not self._stopped:
                 done, image = self._capture.read()
                 if done and image is not None:
                     misses = 0
                     now = time.monotonic()
-                    self._put(News(np.asarray(image, np.uint8), index, now, self._stamp(now)))
+                    picture = np.asarray(image, np.uint8)
+                    fault = repeats(picture, now)
+                    self._put(News(picture, index, now, self._stamp(now), fault))
                     index += 1
                 elif (misses := misses + 1) < MISSES:
                     time.sleep(MISS_PAUSE_S)

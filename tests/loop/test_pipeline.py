@@ -206,6 +206,20 @@ def test_the_delay_is_measured_behind_the_last_sink() -> None:
     assert 120 < told <= most
 
 
+def test_nobody_is_cut_out_of_a_picture_with_a_fault() -> None:
+    """Not even by networks that see somebody; and at once again behind it."""
+    engines, sink = fake_networks(), ListSink()
+    pipeline = build(engines, smooth=False)
+    faults = [None, None, "frozen", "frozen", None, None]
+    for number, (picture, fault) in enumerate(zip(scenes(), faults, strict=True)):
+        frame = Frame(picture, number, number / 25, fault=fault)
+        sink.send(pipeline.shoot(frame))
+        assert pipeline.trouble == fault
+    assert [shot.has_person for shot in sink.shots] == [fault is None for fault in faults]
+    assert all((sink.shots[at].composite == BACKDROP).all() for at in (2, 3))
+    assert engines[0].calls == 4
+
+
 def test_a_bug_ends_the_loop_and_sends_nothing_more() -> None:
     engines = fake_networks()
     pipeline, sink = build(engines), ListSink()

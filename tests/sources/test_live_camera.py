@@ -306,6 +306,82 @@ def test_stop_ends_the_rest() -> None:
     assert list(camera) == []
 
 
+# A pause
+
+
+def test_a_pause_shows_black_first_and_then_closes_the_camera() -> None:
+    port = Port((10**6, GONE), (10**6, GONE))
+    camera = port.camera()
+    frames = iter(camera)
+    seen = [next(frames) for _ in range(3)]
+    camera.paused = True
+    asked = time.monotonic()
+    first = next(frames)
+    assert time.monotonic() - asked < 0.2
+    assert not port.opened[0].closed, "who watches waits for that"
+    start = time.monotonic()
+    rest = [next(frames) for _ in range(15)]
+    assert port.opened[0].closed
+    assert 0.4 < time.monotonic() - start < 1.5  # at the camera's rate
+    camera.paused = False
+    resumed = time.monotonic()
+    back = next(frames)
+    assert time.monotonic() - resumed < 0.3
+    assert back.fault is None
+    assert len(port.opened) == 2
+    for frame in (first, *rest):
+        assert frame.fault is not None
+        assert not frame.image.any()
+    everything = [*seen, first, *rest, back]
+    assert [frame.session for frame in everything] == [0] * 3 + [1] * 16 + [2]
+    assert (np.diff([frame.index for frame in everything]) > 0).all()
+    assert (np.diff([frame.time for frame in everything]) > 0).all()
+    camera.close()
+    assert port.lines == [f"paused: camera {NAME} is off", f"camera {NAME} is on: 64x48"]
+
+
+@pytest.mark.parametrize("state", ["silent", "lost", "nobody watches"])
+def test_a_pause_begins_at_once_whatever_the_camera_does(state: str) -> None:
+    port = Port((2, "hang" if state == "silent" else GONE), (10**6, GONE))
+    camera = port.camera()
+    frames = iter(camera)
+    next(frames), next(frames)
+    if state == "lost":
+        port.there = False
+    elif state == "nobody watches":
+        camera.viewers = Viewers()
+    timer = threading.Timer(0.3, setattr, (camera, "paused", True))
+    timer.start()
+    start = time.monotonic()
+    assert next(frames).fault is not None
+    assert time.monotonic() - start < 0.3 + 0.25
+    assert not any("has ended" in line or "given up" in line for line in port.lines)
+    port.there, camera.viewers = True, None
+    next(frames)
+    camera.paused = False
+    assert next(frames).fault is None
+    camera.close()
+
+
+def test_a_pause_and_its_end_in_one_moment_is_no_outage() -> None:
+    port = Port((1, "hang"), (10**6, GONE))
+    camera = port.camera()
+    frames = iter(camera)
+    next(frames)
+
+    def blink() -> None:
+        camera.paused = True
+        time.sleep(0.03)
+        camera.paused = False
+
+    timer = threading.Timer(0.05, blink)
+    timer.start()
+    threading.Timer(0.5, camera.stop).start()
+    list(frames)
+    timer.join()
+    assert not any("waiting" in line for line in port.lines)
+
+
 def test_any_of_several_is_enough() -> None:
     parts = [Viewers(), Viewers(), Viewers()]
     any_of = AnyOf(parts)

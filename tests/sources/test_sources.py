@@ -14,12 +14,14 @@ import pytest
 
 from bshm_live.errors import SourceError
 from bshm_live.files import camera_device
+from bshm_live.sources import repeats as repeats_module
 from bshm_live.sources import video_file
 from bshm_live.sources import webcam as source_module
 from bshm_live.sources.clock import MOST_DROPPED, Clock
 from bshm_live.sources.container import declared_bytes
 from bshm_live.sources.video_file import VideoFile, demo_clip
 from bshm_live.sources.webcam import Webcam
+from bshm_live.types import Frame
 
 BITS = 8  # a frame's number is written as eight columns, black or white
 
@@ -319,7 +321,8 @@ def test_a_slow_decoder_does_not_starve_the_loop(monkeypatch: pytest.MonkeyPatch
 class FakeCapture:
     """A camera of 66x49 pixels whose picture n is all n; stops, or freezes, after `frames`.
 
-    `stamp` is what the driver says of the time of capture, in milliseconds.
+    `stamp` is what the driver says of the time of capture, in milliseconds. From picture
+    `still` on it sends that one for ever, until `still` is None.
     """
 
     def __init__(
@@ -329,7 +332,9 @@ class FakeCapture:
         opens: bool = True,
         freezes: bool = False,
         stamp: Callable[[], float] = lambda: 0.0,
+        still: int | None = None,
     ) -> None:
+        self.still = still
         self.frames, self.hang, self.opens = frames, hang, opens
         self.freezes, self.stamp = freezes, stamp
         self.asked: dict[int, float] = {}
@@ -360,7 +365,8 @@ class FakeCapture:
                 self.released.wait(1.0)
             return False, None
         self.count += 1
-        return True, np.full((49, 66, 3), (self.count - 1) % 256, np.uint8)
+        level = self.count - 1 if self.still is None else min(self.count - 1, self.still)
+        return True, np.full((49, 66, 3), level % 256, np.uint8)
 
     def release(self) -> None:
         self.released.set()
@@ -452,6 +458,44 @@ def test_webcam_that_freezes_is_told_apart_from_one_that_fails(
     with pytest.raises(SourceError, match="sends no pictures"):
         list(camera)
     camera.close()
+
+
+def test_webcam_that_repeats_one_picture_has_frozen(
+    plug: Plug, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repeats_module, "REPEATS_S", 0.2)
+    capture = plug(FakeCapture(still=5))
+    camera = Webcam(0)
+    seen: list[Frame] = []
+    for frame in camera:
+        seen.append(frame)
+        if frame.fault is not None and capture.still is not None:
+            assert "0 sends the same picture again and again" in frame.fault
+            assert (frame.image == 5).all()
+            capture.still = None
+        elif frame.fault is None and frame.time > 0.3:
+            break
+    camera.close()
+    faults = [frame.fault is not None for frame in seen]
+    first = faults.index(True)
+    since = next(frame.time for frame in seen if (frame.image == 5).all())
+    assert 0.19 <= seen[first].time - since < 0.4
+    assert faults.count(True) <= 2  # back with the first that is another
+
+
+def test_pictures_that_differ_in_one_pixel_are_two() -> None:
+    repeats = repeats_module.Repeats("front")
+    picture = np.zeros((48, 64, 3), np.uint8)
+    other = picture.copy()
+    other[17, 40, 1] = 1
+    small = np.zeros((24, 64, 3), np.uint8)
+    for now in (1.0, 3.4):
+        assert repeats(picture.copy(), now) is None
+    for now in (3.5, 9.0):
+        assert "camera front sends the same picture" in str(repeats(picture.copy(), now))
+    assert repeats(other, 9.1) is None
+    assert repeats(other, 11.5) is None
+    assert repeats(small, 11.6) is None
 
 
 @pytest.mark.parametrize("frames", [0, 40], ids=["before the first picture", "later"])
