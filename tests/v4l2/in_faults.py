@@ -102,7 +102,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from dataclasses import replace
-from bshm_live import bshm
+from bshm_live.matting import bshm
 from bshm_live.errors import EngineError
 healthy, mode = bshm.Bshm.matte, Path(sys.argv.pop(1))
 def matte(self, *args, **more):
@@ -161,7 +161,7 @@ VIVID_FAULTS = {
     ),
     "queue error": ("inject_vidioc_qbuf_error=1", "", False),
 }
-SQUARES = "test_pattern=4,osd_text_mode=2"
+SQUARES = "test_pattern=4,osd_text_mode=2,horizontal_movement=4"  # what stands still has frozen
 
 
 def vivid(settings: str) -> bool:

@@ -126,8 +126,12 @@ class Program:
     def words(self) -> str:
         return self.log.read_text(errors="replace")
 
-    def says(self, text: str, seconds: float = 20.0) -> float:
-        return until(lambda: text in self.words, seconds, f"it never said {text!r}: {self.words}")
+    def says(self, text: str, seconds: float = 20.0, since: int = 0) -> float:
+        """Waits until it does, behind its first `since` characters; how long that took."""
+        said = f"it never said {text!r}; see {self.log}"
+        took = until(lambda: text in self.words[since:] or not self.running, seconds, said)
+        assert text in self.words[since:], self.words
+        return took
 
     def ready(self, device: str = OUT) -> Program:
         """Waits until its virtual camera is there."""

@@ -43,7 +43,7 @@ def run(guest: Guest, folder: Path, name: str, marks: str, seconds: int, module:
 
 
 @pytest.mark.device
-@pytest.mark.parametrize("name", ["sink", "viewers", "live", "faults"])
+@pytest.mark.parametrize("name", ["sink", "viewers", "live", "faults", "control"])
 def test_quick(guest: Guest, tmp_path: Path, name: str) -> None:
     run(guest, tmp_path, name, "not slow", 300)
 
@@ -59,7 +59,8 @@ def test_browser(guest: Guest, tmp_path: Path, marks: str) -> None:
 @pytest.mark.device
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "seconds"), [("sink", 400), ("live", 900), ("faults", 1200), ("soak", 2700)]
+    ("name", "seconds"),
+    [("sink", 400), ("live", 900), ("faults", 1200), ("control", 400), ("soak", 2700)],
 )
 def test_slow(guest: Guest, tmp_path: Path, name: str, seconds: int) -> None:
     run(guest, tmp_path, name, "slow", seconds)

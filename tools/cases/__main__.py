@@ -37,7 +37,8 @@ def run_case(folder: Path, name: str, scratch: Path, guest: Path | None) -> Ran 
     subprocess.run(["chmod", "-R", "u+w", str(place)], check=True)
     words = ["bash", f"cases/{name}/cmd"]
     if in_guest:
-        words = [str(guest), "-w", ".", "-t", str(GUEST_S), *words]
+        given = [f"{name}={os.environ[name]}" for name in ("CLIP", "ROOM") if name in os.environ]
+        words = [str(guest), "-w", ".", "-t", str(GUEST_S), "env", *given, *words]
     elif "dirname" not in script:
         words = ["bash", "-c", f"cd cases/{name} && . ./cmd"]
     start = time.monotonic()

@@ -234,6 +234,7 @@ CHECKS: dict[str, Callable[[Ran], Iterator[str]]] = {
     "icc": icc,
     "latin1-bg": codes(0, 0),
     "mirrored-matrix": mirrored,
+    "mjpg-garbage": told(r"s12: .* green 1\.00", "sends the same picture"),
     "odd-numbers": told(r"blur", r"--size", r"--threads", r"--frames"),
     "pcm-to-mp4": pcm,
     "same-output-twice": codes(2, 2),
