@@ -6,10 +6,14 @@ one frame and its own matte, or the background alone. The room is in none.
 
 from __future__ import annotations
 
+import itertools
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import clip
@@ -161,12 +165,32 @@ VIVID_FAULTS = {
     ),
     "queue error": ("inject_vidioc_qbuf_error=1", "", False),
 }
-SQUARES = "test_pattern=4,osd_text_mode=2,horizontal_movement=4"  # what stands still has frozen
+SQUARES = "test_pattern=4,osd_text_mode=2"
 
 
 def vivid(settings: str) -> bool:
     words = ["v4l2-ctl", "-d", "/dev/video0", "-c", settings]
     return subprocess.run(words, capture_output=True, check=False).returncode == 0
+
+
+@contextmanager
+def noise() -> Iterator[None]:
+    """A picture that never changes has frozen: the hue goes up and down by one, once a second."""
+    end = threading.Event()
+
+    def change() -> None:
+        for hue in itertools.cycle((1, 0)):
+            if end.wait(1):
+                return
+            vivid(f"hue={hue}")
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        yield
+    finally:
+        end.set()
+        thread.join()
 
 
 @pytest.mark.parametrize(
@@ -178,6 +202,7 @@ def test_a_real_driver_fails(tmp_path: Path, fault: str) -> None:
     begin, end, lost = VIVID_FAULTS[fault]
     assert vivid(SQUARES)
     with (
+        noise(),
         kit.live(tmp_path, source="/dev/video0") as program,
         viewing(tmp_path, "squares") as who,
     ):
