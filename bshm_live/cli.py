@@ -182,6 +182,7 @@ def demo(args: argparse.Namespace) -> int:
 
 
 def image(args: argparse.Namespace) -> int:
+    from .commands.batch import Batch, check_batch
     from .commands.stills import run_stills
     from .stills.cut import parse_box
     from .stills.files import Task
@@ -194,7 +195,8 @@ def image(args: argparse.Namespace) -> int:
         stages=args.stages,
         crop=args.crop_to_person,
     )
-    return run_stills(args.input, task, networks_of(args))
+    batch = check_batch(Batch(args.workers, args.resume))
+    return run_stills(args.input, task, networks_of(args), batch)
 
 
 def bench(args: argparse.Namespace) -> int:

@@ -239,7 +239,22 @@ def _image(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--crop-to-person", action="store_true", help="only the part of the picture with the person"
     )
+    _batch(parser)
     _engine_options(parser)
+
+
+def _batch(parser: argparse.ArgumentParser) -> None:
+    """How many pictures are done."""
+    parser.add_argument(
+        "--workers",
+        type=whole,
+        default=1,
+        metavar="N",
+        help="so many processes, each with its share of the cores; default: 1",
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="leave out what an earlier run has finished"
+    )
 
 
 def _setup(parser: argparse.ArgumentParser) -> None:
