@@ -20,9 +20,11 @@ from .errors import BshmError, SettingsError, SinkError
 from .files import path_of
 from .settings import (
     BackgroundSpec,
+    Batch,
     Live,
     Look,
     Networks,
+    check_batch,
     check_frames,
     check_live,
     check_networks,
@@ -112,6 +114,10 @@ def _size_of(args: argparse.Namespace) -> Size | None:
     return parse_size(args.size) if args.size else None
 
 
+def _batch_of(args: argparse.Namespace) -> Batch:
+    return check_batch(Batch(args.workers, args.resume))
+
+
 def _path(text: str | None) -> Path | None:
     return path_of(text) if text else None
 
@@ -182,7 +188,6 @@ def demo(args: argparse.Namespace) -> int:
 
 
 def image(args: argparse.Namespace) -> int:
-    from .commands.batch import Batch, check_batch
     from .commands.stills import run_stills
     from .stills.cut import parse_box
     from .stills.files import Task
@@ -195,8 +200,19 @@ def image(args: argparse.Namespace) -> int:
         stages=args.stages,
         crop=args.crop_to_person,
     )
-    batch = check_batch(Batch(args.workers, args.resume))
-    return run_stills(args.input, task, networks_of(args), batch)
+    return run_stills(args.input, task, networks_of(args), _batch_of(args))
+
+
+def product(args: argparse.Namespace) -> int:
+    from .commands.product import PARSE, run_products
+
+    given = {word: getattr(args, word) for word in PARSE}
+    # A flag says yes; without one a list of jobs may still say it.
+    words = {word: str(value) for word, value in given.items() if value not in (None, False)}
+    folder, networks = path_of(args.output_dir), networks_of(args)
+    return run_products(
+        args.input or (), _path(args.jobs), words, folder, networks, _batch_of(args)
+    )
 
 
 def bench(args: argparse.Namespace) -> int:
@@ -252,6 +268,7 @@ RUN = {
     "open": open_,
     "video": video,
     "image": image,
+    "product": product,
     "demo": demo,
     "bench": bench,
     "devices": devices,

@@ -5,16 +5,14 @@ items ▸ what is already done ▸ networks, one item after the other ▸ outcom
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ..console import say
-from ..errors import SettingsError
-from ..settings import THREADS_A_CORE, Networks
+from ..settings import Batch, Networks, cores
 from ..stills.files import Outcome
 from ..stills.read import Item
 from .record import Record, check_report, write_report
@@ -22,30 +20,6 @@ from .signals import handled
 from .workers import Crew, Found, Work, Workers, timed
 
 SECONDS_LEAST = 1e-3  # to divide by
-
-
-@dataclass(frozen=True)
-class Batch:
-    """How many inputs are done: by `workers` processes; `resume` leaves out what is done."""
-
-    workers: int = 1
-    resume: bool = False
-
-
-def check_batch(batch: Batch) -> Batch:
-    """The same, once it makes sense. Raises SettingsError."""
-    most = THREADS_A_CORE * cores()
-    if not 1 <= batch.workers <= most:
-        raise SettingsError(
-            f"--workers {batch.workers}: must be between 1 and {most} on this machine"
-        )
-    return batch
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def share(networks: Networks, workers: int) -> Networks:
@@ -56,16 +30,15 @@ def share(networks: Networks, workers: int) -> Networks:
 
 
 @handled()
-def run_batch(items: Sequence[Item], work: Work, folder: Path, key: str, batch: Batch) -> int:
+def run_batch(items: Sequence[Item], work: Work, folder: Path, batch: Batch) -> int:
     """Does all items into `folder`. Returns the exit code: 0, or that of the first that failed.
 
-    `key` is another one where an option is another one. Of several items the folder
-    gets a record and report.csv.
+    Of several items the folder gets a record and report.csv.
     """
     many, start = len(items) > 1, time.monotonic()
     if many:
         check_report(folder)
-    record = Record(folder, key)
+    record = Record(folder, work.key)
     found = record.finished(items) if batch.resume else {}
     before = len(found)
     todo = [item for item in items if item.name not in found]

@@ -8,7 +8,7 @@ import io
 import json
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ class Record:
     not there, and so does one whose input or outputs are others now.
     """
 
-    def __init__(self, folder: Path, key: str) -> None:
+    def __init__(self, folder: Path, key: Callable[[Item], str]) -> None:
         self._folder, self._key = folder, key
         self._path = folder / RECORD
         self._mute = False
@@ -90,13 +90,18 @@ class Record:
     def _of(self, item: Item) -> dict[str, Any]:
         """What has to be the same for a picture not to be done again."""
         if is_address(item.where):
-            return {"name": item.name, "input": item.where, "stamp": None, "options": self._key}
+            return {
+                "name": item.name,
+                "input": item.where,
+                "stamp": None,
+                "options": self._key(item),
+            }
         path = path_of(item.where)
         return {
             "name": item.name,
             "input": os.path.abspath(path),
             "stamp": stamp(path),
-            "options": self._key,
+            "options": self._key(item),
         }
 
     def _lines(self) -> Mapping[str, Any]:
@@ -110,7 +115,7 @@ class Record:
             try:
                 entry = json.loads(line)
                 found[str(entry["name"])] = {**entry, "outputs": dict(entry["outputs"])}
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 continue  # cut off
         return found
 

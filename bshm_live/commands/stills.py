@@ -9,11 +9,11 @@ from pathlib import Path
 
 from .. import __version__
 from ..loop.assemble import still_networks
-from ..settings import Networks
+from ..settings import Batch, Networks
 from ..stills.files import Cutter, Task, check_task
-from ..stills.read import listed
+from ..stills.read import Item, listed
 from ..types import Mask8
-from .batch import Batch, run_batch, share
+from .batch import run_batch, share
 from .record import options_key
 from .workers import Do
 
@@ -31,15 +31,14 @@ class Cutting:
         runtime, wide, tall = still_networks(self.networks, stack)
         return runtime.description, Cutter(wide, tall, self.task, self.inputs, self.strokes)
 
+    def key(self, item: Item) -> str:
+        task = replace(self.task, output_dir=Path())
+        behind = task.background.path if task.background else None
+        return options_key(__version__, task, self.networks.preset, files=(behind, task.scribble))
+
 
 def run_stills(inputs: Sequence[str], task: Task, networks: Networks, batch: Batch) -> int:
     """Returns the exit code: 0, or that of the first picture that failed."""
     items, files = listed(inputs)
     work = Cutting(task, share(networks, batch.workers), files, check_task(task))
-    key = options_key(
-        __version__,
-        replace(task, output_dir=Path()),
-        networks.preset,
-        files=(task.background.path if task.background else None, task.scribble),
-    )
-    return run_batch(items, work, task.output_dir, key, batch)
+    return run_batch(items, work, task.output_dir, batch)

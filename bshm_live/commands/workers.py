@@ -45,6 +45,10 @@ class Work(Protocol):
         """
         ...
 
+    def key(self, item: Item) -> str:
+        """A short text that is another one where what is done with the item is another one."""
+        ...
+
 
 class Crew(Protocol):
     """Who does a batch, between `with` and its end; `words` says on what, once one item is done."""

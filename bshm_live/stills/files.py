@@ -8,6 +8,7 @@ A picture that fails has an outcome as well, and nothing of it is written.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,18 +126,28 @@ def ready(output_dir: Path) -> Path:
 def write_pngs(
     layers: Layers, folder: Path, name: str, keep: frozenset[Path] = frozenset()
 ) -> tuple[Path, ...]:
-    """Every layer as NAME_role.png: all of them complete, or none. Raises SinkError.
+    """Every layer as NAME_role.png: see `write_files`."""
+    files = {
+        folder / f"{name}_{role}.png": cv2.imencode(".png", layer)[1].tobytes()
+        for role, layer in layers.items()
+    }
+    return write_files(files, folder / f"{name}_*.png", keep)
+
+
+def write_files(
+    files: Mapping[Path, bytes], shown: Path, keep: frozenset[Path] = frozenset()
+) -> tuple[Path, ...]:
+    """All of them complete, or none. Raises SinkError, which says `shown` for all of them.
 
     Files in `keep` are never replaced.
     """
-    files = {folder / f"{name}_{role}.png": layer for role, layer in layers.items()}
     for file in files:
         if real(file) in keep:
             raise SinkError(f"{file}: is an input of this run; {INSTEAD}")
     try:
         with replacing(*files) as parts:
-            for part, layer in zip(parts, files.values(), strict=True):
-                part.write_bytes(cv2.imencode(".png", layer)[1].tobytes())
+            for part, content in zip(parts, files.values(), strict=True):
+                part.write_bytes(content)
     except OSError as error:
-        raise SinkError(why_unwritable(folder / f"{name}_*.png", error, INSTEAD)) from None
+        raise SinkError(why_unwritable(shown, error, INSTEAD)) from None
     return tuple(files)

@@ -41,10 +41,8 @@ def listed(inputs: Sequence[str]) -> tuple[list[Item], frozenset[Path]]:
     if not inputs:
         raise SettingsError("nothing to do; give -i a picture, a folder or a URL")
     todo = expand(inputs)
-    names = Names()
-    items = [Item(where, names.take(where), error) for where, error in todo]
-    files = (path_of(where) for where, _ in todo if not is_address(where))
-    return items, frozenset(map(real, files))
+    names = Names(where for where, _ in todo)
+    return [Item(where, names.take(where), error) for where, error in todo], names.inputs
 
 
 def expand(inputs: Iterable[str]) -> list[tuple[str, BshmError | None]]:
@@ -93,7 +91,8 @@ class Names:
     It is cut where the files' names would get longer than a folder takes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, places: Iterable[str]) -> None:
+        self.inputs = frozenset(real(path_of(place)) for place in places if not is_address(place))
         self._taken: set[str] = set()
 
     def take(self, where: str) -> str:

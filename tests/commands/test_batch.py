@@ -16,10 +16,10 @@ import pytest
 from conftest import portrait
 
 from bshm_live.cli import main
-from bshm_live.commands.batch import Batch, check_batch, run_batch, share
+from bshm_live.commands.batch import run_batch, share
 from bshm_live.commands.record import RECORD, REPORT
 from bshm_live.errors import EngineError, SettingsError, SourceError
-from bshm_live.settings import Networks
+from bshm_live.settings import Batch, Networks, check_batch
 from bshm_live.stills.files import Outcome
 from bshm_live.stills.read import Item
 
@@ -99,6 +99,9 @@ class Deadly:
     def open(self, stack: ExitStack) -> tuple[str, "Deadly"]:
         return "nothing", self
 
+    def key(self, item: Item) -> str:
+        return ""
+
     def __call__(self, item: Item) -> Outcome:
         before = Counter(self.log.read_text().split()) if self.log.exists() else Counter()
         with self.log.open("a") as file:
@@ -116,7 +119,7 @@ def test_a_worker_that_is_killed_costs_its_own_picture_only(
     names = ["a", "once", "b", "twice", "c", "d"]
     items = [Item(f"{name}.png", name) for name in names]
     work = Deadly(tmp_path / "log")
-    assert run_batch(items, work, tmp_path, "", Batch(workers=2)) == EngineError.exit_code
+    assert run_batch(items, work, tmp_path, Batch(workers=2)) == EngineError.exit_code
     tries = Counter((tmp_path / "log").read_text().split())
     assert tries == {**dict.fromkeys(names, 1), "once": 2, "twice": 2}
     errors = {row["input"]: row["error"] for row in report(tmp_path)}
@@ -224,7 +227,8 @@ def test_a_bar_tells_how_fast_it_is(
 
 
 def test_each_worker_gets_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bshm_live.commands.batch.cores", lambda: 8)
+    for module in ("commands.batch", "settings"):
+        monkeypatch.setattr(f"bshm_live.{module}.cores", lambda: 8)
     assert [share(Networks(), n).threads for n in (1, 2, 3, 8, 16)] == [0, 4, 2, 1, 1]
     assert share(Networks(threads=3), 4).threads == 3
     for wrong in (0, -1, 33):
