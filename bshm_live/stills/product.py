@@ -109,6 +109,24 @@ def in_scene(
     takes the person's colours towards the scene's around, `shadow` darkens the floor.
     Raises SettingsError for a place out of the scene.
     """
+    left, top, width, height = placed(box, scene, place)
+    around = round(AROUND * height)
+    person, opacity = scaled(front, alpha, box, (width, height))
+    person = np.pad(person, ((around, around), (around, around), (0, 0)))
+    opacity = np.pad(opacity, around)
+    behind, seen, inner = window(scene, left - around, top - around, opacity.shape)
+    if match:
+        person = matched(person, opacity, behind)
+    if shadow:
+        behind *= seen_light(contact_shadow(opacity, height))
+    person = wrapped(person, opacity, behind, height)
+    out = scene.copy()
+    out[seen] = blended(person, opacity, behind)[inner]
+    return out
+
+
+def placed(box: Box, scene: Picture, place: Place) -> Box:
+    """The person's box in the scene, at `place`. Raises SettingsError."""
     x, y, height = place
     tall, wide = scene.shape[:2]
     width = max(1, round(box[2] * height / box[3]))
@@ -120,20 +138,7 @@ def in_scene(
             f"--place {x},{y},{height}: a person over {MEGAPIXELS_MOST} megapixels; "
             "take a smaller scene"
         )
-    around = round(AROUND * height)
-    person, opacity = scaled(front, alpha, box, (width, height))
-    person = np.pad(person, ((around, around), (around, around), (0, 0)))
-    opacity = np.pad(opacity, around)
-    left, top = corner[0] - around, corner[1] - around
-    behind, seen, inner = window(scene, left, top, opacity.shape)
-    if match:
-        person = matched(person, opacity, behind)
-    if shadow:
-        behind *= seen_light(contact_shadow(opacity, height))
-    person = wrapped(person, opacity, behind, height)
-    out = scene.copy()
-    out[seen] = blended(person, opacity, behind)[inner]
-    return out
+    return *corner, width, height
 
 
 Part = tuple[slice, slice]
