@@ -115,7 +115,7 @@ def _size_of(args: argparse.Namespace) -> Size | None:
 
 
 def _batch_of(args: argparse.Namespace) -> Batch:
-    return check_batch(Batch(args.workers, args.resume))
+    return check_batch(Batch(args.workers, args.resume, args.ray))
 
 
 def _path(text: str | None) -> Path | None:

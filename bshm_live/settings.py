@@ -123,10 +123,14 @@ class Live:
 
 @dataclass(frozen=True)
 class Batch:
-    """How many inputs are done: by `workers` processes; `resume` leaves out what is finished."""
+    """How many inputs are done: by `workers` processes, or by the Ray cluster at address `ray`.
+
+    `resume` leaves out what is finished.
+    """
 
     workers: int = 1
     resume: bool = False
+    ray: str | None = None
 
 
 def cores() -> int:
@@ -142,6 +146,8 @@ def check_batch(batch: Batch) -> Batch:
         raise SettingsError(
             f"--workers {batch.workers}: must be between 1 and {most} on this machine"
         )
+    if batch.ray and batch.workers > 1:
+        raise SettingsError("--ray has workers of its own: leave out --workers")
     return batch
 
 

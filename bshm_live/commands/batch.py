@@ -22,11 +22,11 @@ from .workers import Crew, Found, Work, Workers, timed
 SECONDS_LEAST = 1e-3  # to divide by
 
 
-def share(networks: Networks, workers: int) -> Networks:
-    """The networks of one worker, on its share of the cores."""
-    if workers == 1 or networks.threads:
+def share(networks: Networks, batch: Batch) -> Networks:
+    """The networks of one worker, on its share of the cores; of a task of Ray's on one."""
+    if networks.threads or (batch.workers == 1 and not batch.ray):
         return networks
-    return replace(networks, threads=max(1, cores() // workers))
+    return replace(networks, threads=1 if batch.ray else max(1, cores() // batch.workers))
 
 
 @handled()
@@ -79,6 +79,10 @@ def _outcomes(todo: Sequence[Item], work: Work, batch: Batch) -> Found:
 
 
 def _crew(work: Work, items: Sequence[Item], batch: Batch) -> Crew:
+    if batch.ray:
+        from .cluster import Cluster
+
+        return Cluster(work, items, batch.ray, work.networks.threads)
     return Alone(work, items) if batch.workers == 1 else Workers(work, items, batch.workers)
 
 

@@ -25,6 +25,9 @@ def batch_options(parser: argparse.ArgumentParser) -> None:
         help="so many processes, each with its share of the cores; default: 1",
     )
     parser.add_argument(
+        "--ray", metavar="ADDRESS", help="by a Ray cluster instead: host:port, or auto"
+    )
+    parser.add_argument(
         "--resume", action="store_true", help="leave out what an earlier run has finished"
     )
 

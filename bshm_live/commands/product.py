@@ -292,5 +292,5 @@ def run_products(
             raise SettingsError(f"--jobs {jobs}: a folder is no input of a job; name its pictures")
         products = {item.name: made for item, (_, made) in zip(items, listing, strict=True)}
     scenes = {real(made.scene) for made in products.values() if made.scene}
-    work = Making(products, ready(folder), share(networks, batch.workers), files | scenes)
+    work = Making(products, ready(folder), share(networks, batch), files | scenes)
     return run_batch(items, work, folder, batch)

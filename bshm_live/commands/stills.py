@@ -40,5 +40,5 @@ class Cutting:
 def run_stills(inputs: Sequence[str], task: Task, networks: Networks, batch: Batch) -> int:
     """Returns the exit code: 0, or that of the first picture that failed."""
     items, files = listed(inputs)
-    work = Cutting(task, share(networks, batch.workers), files, check_task(task))
+    work = Cutting(task, share(networks, batch), files, check_task(task))
     return run_batch(items, work, task.output_dir, batch)

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from ..console import PACKAGE
 from ..errors import BshmError, EngineError
+from ..settings import Networks
 from ..stills.files import Outcome
 from ..stills.read import Item
 from .missing import told
@@ -38,6 +39,8 @@ log = logging.getLogger(__name__)
 class Work(Protocol):
     """What is done with every item of a batch. Other processes get a copy."""
 
+    @property
+    def networks(self) -> Networks: ...
     def open(self, stack: ExitStack) -> tuple[str, Do]:
         """What it runs on, in words, and what does one item; closed with `stack`.
 

@@ -95,6 +95,7 @@ class Deadly:
     """
 
     log: Path
+    networks: Networks
 
     def open(self, stack: ExitStack) -> tuple[str, "Deadly"]:
         return "nothing", self
@@ -118,7 +119,7 @@ def test_a_worker_that_is_killed_costs_its_own_picture_only(
 ) -> None:
     names = ["a", "once", "b", "twice", "c", "d"]
     items = [Item(f"{name}.png", name) for name in names]
-    work = Deadly(tmp_path / "log")
+    work = Deadly(tmp_path / "log", Networks())
     assert run_batch(items, work, tmp_path, Batch(workers=2)) == EngineError.exit_code
     tries = Counter((tmp_path / "log").read_text().split())
     assert tries == {**dict.fromkeys(names, 1), "once": 2, "twice": 2}
@@ -229,8 +230,11 @@ def test_a_bar_tells_how_fast_it_is(
 def test_each_worker_gets_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("commands.batch", "settings"):
         monkeypatch.setattr(f"bshm_live.{module}.cores", lambda: 8)
-    assert [share(Networks(), n).threads for n in (1, 2, 3, 8, 16)] == [0, 4, 2, 1, 1]
-    assert share(Networks(threads=3), 4).threads == 3
+    counts = (1, 2, 3, 8, 16)
+    threads = [share(Networks(), Batch(n)).threads for n in counts]
+    assert threads == [0, 4, 2, 1, 1]
+    assert share(Networks(), Batch(ray="auto")).threads == 1
+    assert share(Networks(threads=3), Batch(4)).threads == 3
     for wrong in (0, -1, 33):
         with pytest.raises(SettingsError, match=f"--workers {wrong}"):
             check_batch(Batch(workers=wrong))
