@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
 
@@ -19,6 +20,7 @@ from ..stills.files import Outcome
 from ..stills.read import Item
 from .workers import Do, Found, Work, timed
 
+ANSWER_S = 5.0
 RETRIES = 3  # of a task whose worker or node is lost
 
 _here: list[tuple[str, Do]] = []  # in a Ray worker, which serves one batch: the open networks
@@ -33,8 +35,9 @@ class Cluster:
     def __init__(self, work: Work, items: Sequence[Item], address: str, threads: int) -> None:
         self.words = ""
         try:
+            _check_answers(address)
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, OverflowError, ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise SettingsError(f"--ray {address}: no cluster answers ({reason})") from None
         task = ray.remote(max_retries=RETRIES, num_cpus=threads)(do_there)
@@ -62,6 +65,13 @@ class Cluster:
                 lost = f"{item.where}: its workers died ({type(error).__name__}); try again"
                 outcome = Outcome(item.where, error=EngineError(lost))
             yield item, outcome
+
+
+def _check_answers(address: str) -> None:
+    """Whether anybody listens there: Ray itself takes minutes to say so. Raises OSError."""
+    host, _, port = address.rpartition("//")[2].rpartition(":")
+    if port.isascii() and port.isdigit():  # else it is a word of Ray's, such as auto
+        socket.create_connection((host, int(port)), ANSWER_S).close()
 
 
 def do_there(work: Work, item: Item, folder: str) -> tuple[str, Outcome]:
