@@ -135,31 +135,18 @@ def live(args: argparse.Namespace) -> int:
     return 0
 
 
-def set_(args: argparse.Namespace) -> int:
-    from .commands.control import run_set
+def control(args: argparse.Namespace) -> int:
+    """The words to a program that runs."""
+    from .commands import control as to
 
-    run_set(args.words, args.name)
-    return 0
-
-
-def status(args: argparse.Namespace) -> int:
-    from .commands.control import run_status
-
-    run_status(args.name, as_json=args.json)
-    return 0
-
-
-def open_(args: argparse.Namespace) -> int:
-    from .commands.control import run_open
-
-    run_open(args.name)
-    return 0
-
-
-def scenes(args: argparse.Namespace) -> int:
-    from .commands.control import run_scenes
-
-    run_scenes()
+    if args.command == "set":
+        to.run_set(args.words, args.name)
+    elif args.command == "status":
+        to.run_status(args.name, as_json=args.json)
+    elif args.command == "open":
+        to.run_open(args.name)
+    else:
+        to.run_scenes()
     return 0
 
 
@@ -262,10 +249,10 @@ def engines(args: argparse.Namespace) -> int:
 
 RUN = {
     "live": live,
-    "set": set_,
-    "status": status,
-    "scenes": scenes,
-    "open": open_,
+    "set": control,
+    "status": control,
+    "scenes": control,
+    "open": control,
     "video": video,
     "image": image,
     "product": product,
