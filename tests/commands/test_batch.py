@@ -220,7 +220,7 @@ def test_one_picture_leaves_its_files_alone(tmp_path: Path) -> None:
 def test_a_bar_tells_how_fast_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("FORCE_COLOR", "1")
     assert image("-i", pictures(tmp_path / "in", 3), "-d", tmp_path / "out") == 0
     said = capsys.readouterr().err
     assert "3/3" in said
