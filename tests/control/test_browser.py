@@ -121,6 +121,11 @@ def says(page: Any, words: str) -> None:
     page.locator("#state", has_text=words).wait_for()
 
 
+def runs(page: Any) -> None:
+    """Whether it shows a person is the guard's to say, which does not believe the toy networks."""
+    page.locator('body:not(.lost) #pause[aria-pressed="false"]').wait_for()
+
+
 def pressed(page: Any, button: str, on: bool = True) -> None:
     page.locator(f'{button}[aria-pressed="{str(on).lower()}"]').wait_for()
 
@@ -138,7 +143,7 @@ def shows(page: Any, wanted: tuple[int, int, int]) -> None:
 
 def test_the_page_shows_what_leaves_and_changes_it(program: Program, page: Any) -> None:
     assert page.url.endswith("/")  # the token is not in the history
-    says(page, "You are shown")
+    runs(page)
     shows(page, (0x30, 0x20, 0x10))
     page.fill("#colour", "#00b140")
     page.click("#use-colour")
@@ -211,14 +216,14 @@ def test_a_pause_is_said(program: Program, page: Any) -> None:
     assert page.inner_text("#pause") == "Resume"
     assert program.status()["paused"]
     page.click("#pause")
-    says(page, "You are shown")
+    runs(page)
 
 
 def test_the_keyboard_is_enough(program: Program, page: Any) -> None:
     page.keyboard.press("Space")
     says(page, "Paused")
     page.keyboard.press("Space")
-    says(page, "You are shown")
+    runs(page)
     page.keyboard.press("m")
     pressed(page, "#mirror")
     page.keyboard.press("b")
@@ -251,6 +256,6 @@ def test_the_page_comes_back_with_the_program(program: Program, page: Any) -> No
     program.close()
     says(page, LOST)
     assert program.start().partition("?")[0] == page.url
-    says(page, "You are shown")
+    runs(page)
     page.click("#mirror")
     pressed(page, "#mirror")
