@@ -35,7 +35,6 @@ HOME = {
     "PIL": "sources.picture sources.animation sinks.photo",
     "pillow_heif": "sources.picture",
     "httpcore": "stills.download",
-    "ray": "commands.cluster",
     "torch": "",
     "onnx": "runtimes.float16",
     "tools": "",

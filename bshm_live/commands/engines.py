@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EngineError
+from ..matting.head import HEAT_LEAST, SIZE
 from ..runtimes import cache as engine_cache
 from ..runtimes.choice import (
     NAMES,
@@ -18,6 +20,7 @@ from ..runtimes.choice import (
     get_runtime,
     lacking,
     load_bshm,
+    load_head,
     state,
     tensorrt_f32,
 )
@@ -49,7 +52,7 @@ def list_engines() -> int:
 
 def _list_networks(manifest: Manifest) -> None:
     print(f"networks in {engines_folder()}")
-    for network in manifest.networks:
+    for network in (*manifest.networks, *([manifest.head] if manifest.head else [])):
         sizes = " ".join(f"{k} {v[3]}x{v[2]}" for k, v in network.inputs.items())
         print(f"  {network.preset:9} {network.name:4} {sizes:34} {network.sha256[:12]}")
 
@@ -127,12 +130,17 @@ def verify_engines() -> int:
     PyTorch computed the goldens when the networks were exported. Raises
     EngineError where one is further away than its precision explains.
     """
-    goldens = load_goldens()
+    goldens, head = load_goldens(), load_head_golden()
     wrong = []
     for runtime in runtimes():
         print(f"{runtime.description}")
-        for preset in sorted(goldens):
-            found = compare(preset, runtime, goldens[preset])
+        golds = {
+            preset: partial(compare, preset, golden=goldens[preset]) for preset in sorted(goldens)
+        }
+        if head is not None:
+            golds["head"] = partial(compare_head, golden=head)
+        for preset, compared in golds.items():
+            found = compared(runtime=runtime)
             worst = float(np.max(list(found.values())))
             text = "  ".join(f"{stage} {value:.1e}" for stage, value in found.items())
             print(f"  {preset:9} {text}")
@@ -167,6 +175,31 @@ def load_goldens() -> dict[str, dict[str, NDArray[Any]]]:
             preset, _, name = key.partition(".")
             goldens.setdefault(preset, {})[name] = value
     return goldens
+
+
+def load_head_golden() -> dict[str, NDArray[Any]] | None:
+    """The head finder's picture and maps; None in a folder without a head finder."""
+    manifest = load_manifest()
+    path = manifest.folder / "head.npz"
+    if manifest.head is None:
+        return None
+    if not path.is_file():
+        raise EngineError(f"{path}: missing, so there is nothing to compare with; {REINSTALL}")
+    with np.load(path) as file:
+        return dict(file)
+
+
+def compare_head(runtime: Runtime, golden: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+    """Largest difference of the heat, and of the points where there is a head, as shares."""
+    engine = load_head(runtime)
+    maps = engine.run({"image": np.divide(golden["image"], 255, dtype=np.float32)})
+    seen = golden["heat"] >= HEAT_LEAST
+    found = {
+        "heat": float(np.abs(maps["heat"] - golden["heat"]).max()),
+        "points": float(np.max(np.abs(maps["points"] - golden["points"]) * seen)) / SIZE[0],
+    }
+    engine.close()
+    return found
 
 
 def compare(preset: str, runtime: Runtime, golden: Mapping[str, NDArray[Any]]) -> dict[str, float]:

@@ -16,8 +16,8 @@ from ..settings import (
     TALL,
     TROUBLES,
     brief,
+    whole_number,
 )
-from .parser_stills import batch_options, product_options, whole
 
 BG_HELP = (
     "a picture, a video (loops), blur or blur:N, #rrggbb or a CSS colour name, none; N is 1 (text "
@@ -34,7 +34,7 @@ EPILOG = """commands:
   bshm-live open                    the control page, where it runs with --control
   bshm-live video IN -o OUT         a video file
   bshm-live image -i IN -d DIR      pictures, folders, URLs
-  bshm-live product -i IN -d DIR    people on a plain canvas, or in a scene
+  bshm-live id -i IN -d DIR         ID photos of portraits; --list shows the sizes
   bshm-live demo                    the main job on the clip that comes with the package
   bshm-live bench                   how fast this machine is, stage by stage
   bshm-live devices                 cameras and virtual cameras
@@ -44,6 +44,14 @@ EPILOG = """commands:
   bshm-live engines list|build|verify    the networks and the runtimes
 
 bshm-live COMMAND --help tells more."""
+
+
+def whole(text: str) -> int:
+    """A whole number. Raises what argparse tells in one line."""
+    number = whole_number(text)
+    if number is None:
+        raise argparse.ArgumentTypeError(f"{brief(text)} is not a whole number")
+    return number
 
 
 def rate(text: str) -> float:
@@ -75,9 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
     _control(commands)
     _video(commands.add_parser("video", help="a video file"))
     _image(commands.add_parser("image", help="pictures, folders, URLs"))
-    product = commands.add_parser("product", help="people on a plain canvas, or in a scene")
-    product_options(product)
-    _engine_options(product)
+    _id(commands.add_parser("id", help="ID photos of portraits"))
     demo = commands.add_parser("demo", help="the main job on the packaged clip")
     demo.add_argument("-o", "--output", default="demo.mp4", help="default: demo.mp4")
     demo.add_argument("--bg", help=BG_HELP + "; default: a drawn studio")
@@ -235,7 +241,25 @@ def _image(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--crop-to-person", action="store_true", help="only the part of the picture with the person"
     )
-    batch_options(parser)
+    _engine_options(parser)
+
+
+def _id(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-i", "--input", nargs="+", metavar="IN")
+    parser.add_argument("-d", "--output_dir", "--output-dir", default="./results", metavar="DIR")
+    parser.add_argument("--size", default="35x45mm", help="35x45mm, 413x531px, or a name; --list")
+    parser.add_argument(
+        "--bg",
+        metavar="COLOUR",
+        help="blue, red, white, light, #rrggbb, gradient or gradient:COLOUR",
+    )
+    parser.add_argument("--dpi", type=whole, metavar="N", help="default: 300")
+    parser.add_argument("--kb", metavar="A-B", help="kilobytes of the file, met by its quality")
+    parser.add_argument("--sheet", metavar="PAPER", help="6in, 4x6in, a4, 102x152mm, ...")
+    parser.add_argument("--format", choices=("jpg", "png"), default="jpg")
+    parser.add_argument("--head", type=whole, metavar="N", help="of several; the largest is 1")
+    parser.add_argument("--force", action="store_true", help="also of what does not fit")
+    parser.add_argument("--list", action="store_true", help="the sizes that have names")
     _engine_options(parser)
 
 

@@ -16,8 +16,9 @@ from pathlib import Path
 from ..errors import EngineError
 from ..kernels.library import library
 from ..matting.bshm import Bshm
+from ..matting.head import HeadFinder
 from ..types import Engine
-from .manifest import NETWORKS, Manifest, check_file, load_manifest
+from .manifest import NETWORKS, REINSTALL, Manifest, check_file, load_manifest
 from .nvidia import EXTRA, Gpu, find_gpu, tensorrt_lacks
 
 # Best first; `auto` takes the first that is there. Each is named after its module.
@@ -129,6 +130,24 @@ def load_bshm(
     except OSError as error:
         raise EngineError(str(error)) from error
     return Bshm(*load_engines(preset, runtime, threads, manifest), threads=threads)
+
+
+def load_head_finder(threads: int = 0, manifest: Manifest | None = None) -> HeadFinder:
+    """The head finder, on the CPU: it is too small for a GPU to be worth it. Raises EngineError."""
+    return HeadFinder(load_head(cpu_runtime(), threads, manifest))
+
+
+def load_head(runtime: Runtime, threads: int = 0, manifest: Manifest | None = None) -> Engine:
+    """The head finder's network. Raises EngineError."""
+    manifest = manifest or load_manifest()
+    if manifest.head is None:
+        raise EngineError(f"no head finder in {manifest.folder}; {REINSTALL}")
+    check_file(manifest.head)
+    engine = runtime.load(manifest.head.path, threads)
+    if dict(engine.inputs) != dict(manifest.head.inputs):
+        engine.close()
+        raise EngineError(f"{manifest.head.path} is not the head finder of the manifest: reinstall")
+    return engine
 
 
 def load_engines(

@@ -38,6 +38,8 @@ OUTPUTS = {
     "qun": {"unified": (1, 1)},
     "mrn": {"alpha": (1, REFINED), "residual": (3, 1)},
 }
+HEAD_INPUTS = {"image": (1, 3, 128, 192)}
+HEAD_OUTPUTS = {"heat": (1, 1, 16, 24), "points": (1, 14, 16, 24)}
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Manifest:
 
     folder: Path
     networks: tuple[Network, ...]
+    head: Network | None = None  # the head finder, which has no presets
 
     @property
     def presets(self) -> tuple[str, ...]:
@@ -96,14 +99,17 @@ def load_manifest(folder: Path | None = None) -> Manifest:
         raise _malformed(path, f"colour must be {COLOUR} and range {RANGE}")
     try:
         networks = tuple(_network(folder, entry) for entry in content["network"])
+        finder = _network(folder, content["head"]) if "head" in content else None
     except KeyError as error:
         raise _malformed(path, f"{error} is missing") from error
     except (TypeError, ValueError, AttributeError) as error:  # a text for a number, and the like
-        raise _malformed(path, f"a [[network]] has a value of the wrong kind ({error})") from error
+        raise _malformed(path, f"a network has a value of the wrong kind ({error})") from error
     for preset in dict.fromkeys(network.preset for network in networks):
         if fault := _fault([n for n in networks if n.preset == preset]):
             raise _malformed(path, f"preset {preset}: {fault}")
-    return Manifest(folder, networks)
+    if finder and (finder.inputs != HEAD_INPUTS or finder.outputs != HEAD_OUTPUTS):
+        raise _malformed(path, f"the head finder takes {HEAD_INPUTS} and gives {HEAD_OUTPUTS}")
+    return Manifest(folder, networks, finder)
 
 
 def check_file(network: Network) -> None:
@@ -124,9 +130,8 @@ def _network(folder: Path, entry: Mapping[str, Any]) -> Network:
         return {name: tuple(int(n) for n in shape) for name, shape in entry[key].items()}
 
     path, sha256 = folder / entry["file"], entry["sha256"].lower()
-    return Network(
-        entry["name"], entry["preset"], path, sha256, shapes("inputs"), shapes("outputs")
-    )
+    name, preset = entry["name"], entry.get("preset", "")
+    return Network(name, preset, path, sha256, shapes("inputs"), shapes("outputs"))
 
 
 def _fault(networks: list[Network]) -> str | None:

@@ -158,3 +158,20 @@ def test_program_s_own_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert height > width
     for network in read.networks:
         check_file(network)
+
+
+def test_the_head_finder_has_its_shapes(folder: Path) -> None:
+    assert load_manifest(folder).head is None  # the toys have none
+    text = (folder / "manifest.toml").read_text()
+    entry = (
+        '\n[head]\nname = "head"\nfile = "head.onnx"\nsha256 = "00"\n'
+        "[head.inputs]\nimage = [1, 3, 128, 192]\n"
+        "[head.outputs]\nheat = [1, 1, 16, 24]\npoints = [1, 14, 16, 24]\n"
+    )
+    (folder / "manifest.toml").write_text(text + entry)
+    head = load_manifest(folder).head
+    assert head is not None
+    assert head.path == folder / "head.onnx"
+    (folder / "manifest.toml").write_text(text + entry.replace("24]", "25]"))
+    with pytest.raises(EngineError, match="the head finder takes"):
+        load_manifest(folder)

@@ -22,8 +22,7 @@ from bshm_live.stills.cut import (
     parse_box,
     scribble_hint,
 )
-from bshm_live.stills.files import Cutter, Outcome, Task, check_task
-from bshm_live.stills.read import listed
+from bshm_live.stills.files import Outcome, Task, run_image
 
 
 @pytest.fixture
@@ -37,19 +36,20 @@ def tall() -> Bshm:
 
 
 class Run:
-    """Cuts pictures out into one folder and keeps the outcomes; the first failure is the code."""
+    """run_image into one folder, with what it reported."""
 
     def __init__(self, folder: Path, wide: Bshm, tall: Bshm) -> None:
         self.folder, self.wide, self.tall = folder, wide, tall
         self.outcomes: list[Outcome] = []
 
     def __call__(self, *inputs: object, **options: object) -> int:
-        items, files = listed([str(i) for i in inputs])
-        task = Task(self.folder, **options)
-        cutter = Cutter(self.wide, self.tall, task, files, check_task(task))
-        made = [Outcome(i.where, error=i.error) if i.error else cutter(i) for i in items]
-        self.outcomes += made
-        return next((outcome.error.exit_code for outcome in made if outcome.error), 0)
+        return run_image(
+            [str(i) for i in inputs],
+            Task(self.folder, **options),
+            self.wide,
+            self.tall,
+            self.outcomes.append,
+        )
 
     @property
     def files(self) -> list[str]:
