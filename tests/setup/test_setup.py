@@ -44,7 +44,7 @@ def test_a_bare_machine_is_set_up(machine: Machine, caplog: pytest.LogCaptureFix
     caplog.set_level(logging.INFO)
     assert apply(machine.system())
     assert machine.text(OPTIONS_FILE).splitlines()[-1] == (
-        'options v4l2loopback video_nr=10 card_label="bshm-live" exclusive_caps=1 max_buffers=2'
+        'options v4l2loopback video_nr=10 card_label="bshm-live" exclusive_caps=1 max_buffers=4'
     )
     assert machine.text(BOOT_FILE).splitlines()[-1] == "v4l2loopback"
     assert machine.changes() == [
@@ -215,7 +215,7 @@ def test_a_camera_without_exclusive_caps_is_loaded_again(machine: Machine) -> No
     ("version", "control", "runs", "says"),
     [
         ("0.12.7", True, False, "close the programs"),
-        ("0.15.4", False, False, "v4l2loopback-ctl add -n bshm-live -x 1 -b 2 /dev/video11"),
+        ("0.15.4", False, False, "v4l2loopback-ctl add -n bshm-live -x 1 -b 4 /dev/video11"),
         ("0.13.2", True, True, ""),
     ],
 )
