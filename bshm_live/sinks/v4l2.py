@@ -14,11 +14,11 @@ from ..errors import SinkError
 from ..files import JOIN_GROUP, LIST
 from ..types import Size
 from .loopback import FIX, who_holds
+from .v4l2_format import get_size, set_format
 
 if TYPE_CHECKING:
     from ..types import Picture
 
-FORMAT = "YU12"  # I420: what browsers ask for first
 DRIVER = "v4l2 loopback"
 
 
@@ -60,7 +60,7 @@ class Loopback:
 
     def check(self) -> None:
         """That pictures still arrive as what they are: a write alone would not tell."""
-        found = _size(self._node)
+        found = get_size(self._node)
         if found != self._size:
             raise OSError(errno.EBUSY, f"another program set it to {found[0]}x{found[1]}")
 
@@ -120,11 +120,8 @@ def _taken(device: str) -> str:
 
 
 def _set_format(node: int, device: str, size: Size) -> None:
-    from linuxpy.video.device import BufferType, set_format
-
     try:
-        set_format(node, BufferType.VIDEO_OUTPUT, *size, FORMAT)
-        found = _size(node)
+        found = set_format(node, size)
     except OSError as error:
         if error.errno in (errno.EBUSY, errno.EINVAL):
             raise Busy(_taken(device)) from error
@@ -134,17 +131,6 @@ def _set_format(node: int, device: str, size: Size) -> None:
             f"virtual camera {device} is held at {found[0]}x{found[1]} by a program that reads "
             f"it{who_holds(device)}; close that program, or give --size {found[0]}x{found[1]}"
         )
-
-
-def _size(node: int) -> Size:
-    """(width, height) of the pictures it takes; (0, 0) where they are not I420."""
-    from linuxpy.video.device import BufferType, get_raw_format
-    from linuxpy.video.raw import v4l2_fourcc
-
-    found = get_raw_format(node, BufferType.VIDEO_OUTPUT).fmt.pix
-    if found.pixelformat != v4l2_fourcc(*FORMAT):
-        return 0, 0
-    return found.width, found.height
 
 
 def _start(node: int, fps: float) -> None:
