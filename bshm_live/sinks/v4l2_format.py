@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..types import Size
+from .stay import release
 
 if TYPE_CHECKING:
     from linuxpy.video.raw import v4l2_format
@@ -25,6 +26,8 @@ def set_format(node: int, size: Size) -> Size:
     """
     from linuxpy.video.device import set_raw_format
 
+    set_raw_format(node, _wanted(FORMAT, size))  # refused where another producer has it
+    release(node)
     # v4l2loopback takes over the fields of colour only together with another format.
     set_raw_format(node, _wanted(OTHER, OTHER_SIZE))
     set_raw_format(node, _wanted(FORMAT, size))

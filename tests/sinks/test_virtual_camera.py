@@ -64,6 +64,9 @@ class Device:
         self.device = device or self.name
         return self
 
+    def stand_in(self, picture: Picture) -> None:
+        self.stands_in = int(picture[0, 0, 0])
+
     def show(self, picture: Picture) -> None:
         self.level = int(picture[0, 0, 0])
         assert (picture == self.level).all(), "a torn picture"
@@ -107,6 +110,7 @@ def camera(device: Device, told: list[str]) -> Iterator[VirtualCamera]:
 def test_the_placeholder_is_there_at_once_then_frames(
     camera: VirtualCamera, device: Device
 ) -> None:
+    assert device.stands_in == IDLE
     assert device.shown == [IDLE]
     for level in (30, 33, 36):
         camera.send(shot(level))
@@ -380,6 +384,7 @@ class TestLoopback:
         reading, writing = os.pipe2(os.O_NONBLOCK)
         output = object.__new__(Loopback)
         output._node, output._pixels = writing, np.zeros((1 << 20, 4), np.uint8)
+        output._stay, output._news = None, ""
         with pytest.raises(OSError, match="it takes"):
             output.again()
         os.close(reading)
