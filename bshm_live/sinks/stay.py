@@ -47,15 +47,14 @@ class Stay:
 
         set_control(node, TIMEOUT, TIMEOUT_MS)  # refused once the picture is mapped
         set_control(node, PICTURE_NEXT, 1)  # whoever opens the device next gives the picture
-        self._second = os.open(device, os.O_RDWR | os.O_NONBLOCK)
+        second = os.open(device, os.O_RDWR | os.O_NONBLOCK)
         try:
             output, memory = raw.BufType.VIDEO_OUTPUT, raw.Memory.MMAP
-            request_buffers(self._second, output, memory, 1)
-            buffer = query_buffer(self._second, output, memory, 0)
-            self._map = mmap.mmap(self._second, buffer.length, offset=buffer.m.offset)
-        except BaseException:
-            os.close(self._second)
-            raise
+            request_buffers(second, output, memory, 1)
+            buffer = query_buffer(second, output, memory, 0)
+            self._map = mmap.mmap(second, buffer.length, offset=buffer.m.offset)
+        finally:
+            os.close(second)  # the map holds the device open
         set_control(node, KEEP_FORMAT, 1)
 
     def show(self, pixels: NDArray[np.uint8]) -> None:
@@ -65,7 +64,6 @@ class Stay:
     def close(self) -> None:
         """Gives back what this process holds; the camera stays, and its last picture."""
         self._map.close()
-        os.close(self._second)
 
 
 def release(node: int) -> None:
