@@ -23,7 +23,8 @@ RULES = f"""\
 {HEADER}\
 SUBSYSTEM!="video4linux", GOTO="bshm_live_end"
 TEST!="max_openers", GOTO="bshm_live_end"
-ACTION=="add", RUN+="/bin/chgrp video $sys$devpath/uevent", RUN+="/bin/chmod g+w $sys$devpath/uevent"
+ACTION=="add", RUN+="/bin/chgrp video $sys$devpath/uevent"
+ACTION=="add", RUN+="/bin/chmod g+w $sys$devpath/uevent"
 ENV{{ID_V4L_CAPABILITIES}}=="*:capture:*", SYMLINK+="v4l/by-path/virtual-$kernel-video-index0"
 LABEL="bshm_live_end"
 """
