@@ -30,6 +30,7 @@ class Machine:
         if installed:
             self.write(f"lib/modules/{RELEASE}/modules.dep", "extra/v4l2loopback.ko.xz: a.ko\n")
         self.write("etc/os-release", "ID=debian\n")
+        (root / "usr/lib/udev").mkdir(parents=True)
 
     def system(self, *, root: bool = True, user: str = "anna") -> System:
         return System(self.root, self.run, RELEASE, user, root)
@@ -55,6 +56,10 @@ class Machine:
                 self.load(" ".join(self.options()))
             case ["id", "-nG", name]:
                 return Done(0, " ".join(self.groups[name]) + "\n")
+            case ["udevadm", "trigger", "--action=add", *_]:
+                self.apply_rules()
+            case ["udevadm", "control", "--reload"]:
+                pass
             case ["usermod", "-aG", group, name]:
                 self.groups[name].add(group)
             case ["modinfo", "-F", "version", "v4l2loopback"]:
@@ -80,10 +85,19 @@ class Machine:
             label = labels[place] if place < len(labels) else "Dummy video device (0x0000)"
             self.write(f"{SYSFS}/video{number}/name", f"{label}\n")
             self.write(f"{SYSFS}/video{number}/max_openers", "10\n")
+            self.write(f"{SYSFS}/video{number}/uevent", "").chmod(0o644)
+        self.apply_rules()
         self.write(f"{MODULE}/version", f"{self.version}\n")
         self.write(f"{MODULE}/refcnt", f"{users}\n")
         self.write(f"{MODULE}/parameters/video_nr", ",".join([*numbers, "-1"]) + "\n")
         self.write(f"{MODULE}/parameters/exclusive_caps", ",".join([*caps, "N"]) + "\n")
+
+    def apply_rules(self) -> None:
+        """udev's part: of all rules it knows the mode of a camera's uevent."""
+        rules = "".join(p.read_text() for p in (self.root / "etc/udev/rules.d").glob("*.rules"))
+        if "/bin/chmod g+w $sys$devpath/uevent" in rules:
+            for node in (self.root / SYSFS).glob("video*"):
+                (node / "uevent").chmod(0o664)
 
     def changes(self) -> list[tuple[str, ...]]:
         """The commands that change something."""

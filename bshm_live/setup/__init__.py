@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..errors import BshmError, SettingsError, SinkError
 from ..files import why_unwritable, write_whole
+from .events import RELOAD, RULES_FILE, events
 from .install import installed, secure_boot
 from .modprobe import MODULE
 from .module import BOOT_FILE, HEADER, OPTIONS_FILE, boot, group, loaded, options
@@ -35,6 +36,7 @@ def steps(system: System) -> Iterator[Step]:
         secure_boot,
         options,
         boot,
+        events,
         loaded,
         group,
     )
@@ -107,7 +109,7 @@ def _write(path: Path, text: str | None) -> None:
 def undo(system: System) -> None:
     """Takes our files away and puts back what was there. Raises as `apply` does."""
     _need_root(system, "--undo")
-    for path in (system.path(OPTIONS_FILE), system.path(BOOT_FILE)):
+    for path in map(system.path, (OPTIONS_FILE, BOOT_FILE, RULES_FILE)):
         backup = path.with_name(path.name + BACKUP)
         try:
             ours = is_ours(path, HEADER)
@@ -122,6 +124,7 @@ def undo(system: System) -> None:
                 log.info("put back %s", path)
         except OSError as error:
             raise SinkError(f"{path} cannot be removed ({error.strerror})") from error
+    system.run(RELOAD)
     log.info("the module stays loaded until the next boot, or: sudo modprobe -r %s", MODULE)
     if system.user != "root":
         log.info("the group stays, or: sudo gpasswd -d %s video", system.user)

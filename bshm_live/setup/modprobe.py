@@ -30,7 +30,8 @@ SUFFIXES = (".conf", ".alias")
 # v4l2loopback's parameters.
 MOST_CAMERAS = 8  # MAX_DEVICES
 NUMBERS, LABELS, EXCLUSIVE, COUNT = "video_nr", "card_label", "exclusive_caps", "devices"
-BUFFERS, BUFFERS_WANTED = "max_buffers", "2"
+# guvcview takes four for granted. More would only add to the delay of a reader that is slow.
+BUFFERS, BUFFERS_WANTED = "max_buffers", "4"
 ANY_NUMBER = -1
 OUR_NUMBER = 10
 YES, NO = ("1", "y", "t", "on"), ("0", "n", "f", "of")  # by their beginnings, as the kernel has it

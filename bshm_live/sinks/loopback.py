@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import SinkError
 
 LABEL = "bshm-live"  # the card_label of FIX
-FIX = 'sudo modprobe v4l2loopback video_nr=10 card_label="bshm-live" exclusive_caps=1 max_buffers=2'
+FIX = 'sudo modprobe v4l2loopback video_nr=10 card_label="bshm-live" exclusive_caps=1 max_buffers=4'
 OBS_LABEL = "OBS Virtual Camera"
 SYSFS = Path("/sys/class/video4linux")
 PROC = Path("/proc")

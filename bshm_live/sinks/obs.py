@@ -34,6 +34,9 @@ class ObsCamera:
         self.device: str = self._camera.device
         self._last = np.zeros((size[1], size[0], 3), np.uint8)
 
+    def stand_in(self, picture: Picture) -> None:
+        """OBS's camera shows its own card once this process is gone."""
+
     def show(self, picture: Picture) -> None:
         np.copyto(self._last, picture)
         self.again()

@@ -14,11 +14,14 @@ from ..errors import SinkError
 from ..files import JOIN_GROUP, LIST
 from ..types import Size
 from .loopback import FIX, who_holds
+from .stay import Stay, can_stay, release
+from .udev import ADD, CHANGE, announce
+from .v4l2_format import get_size, set_format
+from .viewers import Viewers
 
 if TYPE_CHECKING:
     from ..types import Picture
 
-FORMAT = "YU12"  # I420: what browsers ask for first
 DRIVER = "v4l2 loopback"
 
 
@@ -40,13 +43,21 @@ class Loopback:
         _cure(device)
         self._node = _open(device)
         try:
-            if not _abilities(self._node, device)[1]:
+            was_camera, takes = _abilities(self._node, device)
+            if not takes and not can_stay():
                 raise Busy(_taken(device))
             _set_format(self._node, device, size)
+            self._stay = _stay(self._node, device)
             _start(self._node, fps)
         except BaseException:
             os.close(self._node)
             raise
+        self._news: str = CHANGE if was_camera else ADD
+
+    def stand_in(self, picture: Picture) -> None:
+        """What viewers see while nothing is shown, also once this process is killed."""
+        if self._stay is not None:
+            self._stay.show(np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420), np.uint8))
 
     def show(self, picture: Picture) -> None:
         cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420, dst=self._pixels)
@@ -57,15 +68,28 @@ class Loopback:
         written = os.write(self._node, self._pixels.data)
         if written != self._pixels.nbytes:
             raise OSError(errno.EIO, f"it takes {written} of {self._pixels.nbytes} bytes a picture")
+        if self._news:  # it is a camera from its first picture on
+            announce(self.device, self._news)
+            self._news = ""
 
     def check(self) -> None:
         """That pictures still arrive as what they are: a write alone would not tell."""
-        found = _size(self._node)
+        found = get_size(self._node)
         if found != self._size:
             raise OSError(errno.EBUSY, f"another program set it to {found[0]}x{found[1]}")
 
     def close(self) -> None:
+        """Gives the device back. It stays a camera for those who watch it."""
+        if self._stay is None:
+            os.close(self._node)
+            return
+        watched = _is_watched(self.device)
+        if not watched:
+            release(self._node)
+        self._stay.close()
         os.close(self._node)
+        if not watched:
+            announce(self.device, CHANGE)
 
 
 def _open(device: str) -> int:
@@ -120,11 +144,8 @@ def _taken(device: str) -> str:
 
 
 def _set_format(node: int, device: str, size: Size) -> None:
-    from linuxpy.video.device import BufferType, set_format
-
     try:
-        set_format(node, BufferType.VIDEO_OUTPUT, *size, FORMAT)
-        found = _size(node)
+        found = set_format(node, size)
     except OSError as error:
         if error.errno in (errno.EBUSY, errno.EINVAL):
             raise Busy(_taken(device)) from error
@@ -136,15 +157,19 @@ def _set_format(node: int, device: str, size: Size) -> None:
         )
 
 
-def _size(node: int) -> Size:
-    """(width, height) of the pictures it takes; (0, 0) where they are not I420."""
-    from linuxpy.video.device import BufferType, get_raw_format
-    from linuxpy.video.raw import v4l2_fourcc
+def _stay(node: int, device: str) -> Stay | None:
+    """None: this driver cannot."""
+    with suppress(OSError):
+        return Stay(node, device) if can_stay() else None
+    return None
 
-    found = get_raw_format(node, BufferType.VIDEO_OUTPUT).fmt.pix
-    if found.pixelformat != v4l2_fourcc(*FORMAT):
-        return 0, 0
-    return found.width, found.height
+
+def _is_watched(device: str) -> bool:
+    viewers = Viewers(device)
+    try:
+        return viewers.in_use()
+    finally:
+        viewers.close()
 
 
 def _start(node: int, fps: float) -> None:

@@ -84,6 +84,7 @@ class Output(Protocol):
 
     device: str
 
+    def stand_in(self, picture: Picture) -> None: ...
     def show(self, picture: Picture) -> None: ...
     def again(self) -> None: ...
     def check(self) -> None: ...
@@ -128,7 +129,7 @@ class VirtualCamera:
         self._frame_at = float("-inf")
         self._checked_at = self._retry_at = time.monotonic()
         self._retry_s, self._trouble = FIRST_RETRY_S, ""
-        self._attempt(self._output.show, self._idle)
+        self._attempt(self._rest, self._idle)
         # What both threads touch: _next, _fresh, _idle, _stop, dropped.
         self._news = threading.Condition()
         self._fresh = self._new_idle = self._stop = False
@@ -227,7 +228,13 @@ class VirtualCamera:
             self.repeated += 1
             self._attempt(output.again)
         else:
-            self._attempt(output.show, picture)
+            self._attempt(self._rest, picture)
+
+    def _rest(self, picture: Picture) -> None:
+        """Shows the background, which also stands in for this process once it is gone."""
+        if self._output is not None:
+            self._output.stand_in(picture)
+            self._output.show(picture)
 
     def _attempt(self, show: Callable[..., None], *pictures: Picture) -> None:
         """Shows; a device that fails is closed, to be opened again."""

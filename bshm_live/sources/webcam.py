@@ -273,6 +273,8 @@ def _busy_text(name: str) -> str:
 def _closed_text(name: str) -> str:
     if sys.platform == "linux":  # the node was checked before, so this is what is left
         return _busy_text(name)
+    if name.startswith("/dev/"):
+        return f"camera {name}: cameras have numbers here, not names; try --source 0"
     return (
         f"camera {name} cannot be opened; is it plugged in, unused by others, and may this "
         f"terminal use the camera? {LIST}"

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-pytestmark = [
-    pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals"),
-    pytest.mark.usefixtures("toy_engines"),
-]
+if os.name != "posix":
+    pytest.skip("Windows has no such signals", allow_module_level=True)
+
+pytestmark = pytest.mark.usefixtures("toy_engines")
 
 INTERRUPTED = 130
 ENDS_S = 1.0

@@ -10,7 +10,8 @@ import pytest
 
 from bshm_live.commands import signals
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals")
+if os.name != "posix":
+    pytest.skip("Windows has no such signals", allow_module_level=True)
 
 NUMBERS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT]
 

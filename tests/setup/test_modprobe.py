@@ -153,18 +153,18 @@ def test_options_that_the_kernel_refuses_are_named(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("", 'video_nr=10 card_label="bshm-live" exclusive_caps=1 max_buffers=2'),
+        ("", 'video_nr=10 card_label="bshm-live" exclusive_caps=1 max_buffers=4'),
         (
             OBS,
             'devices=2 video_nr=9,10 card_label="OBS Virtual Camera,bshm-live" '
-            "exclusive_caps=1,1 max_buffers=2",
+            "exclusive_caps=1,1 max_buffers=4",
         ),
         (
             'video_nr=10 card_label="Mine" max_buffers=8',
             'video_nr=10,11 card_label="Mine,bshm-live" exclusive_caps=0,1',
         ),
         (
-            'video_nr=10 card_label="bshm-live" max_buffers=2',
+            'video_nr=10 card_label="bshm-live" max_buffers=4',
             'video_nr=10 card_label="bshm-live" exclusive_caps=1',
         ),
         ('video_nr=42 card_label="bshm-live" exclusive_caps=Y', ""),

@@ -16,6 +16,7 @@ from machine_twin import MODULE, OBS, RELEASE, SYSFS, Machine
 from bshm_live.cli import main
 from bshm_live.errors import SettingsError
 from bshm_live.setup import BACKUP, apply, command_line, show, steps, undo
+from bshm_live.setup.events import RELOAD, RENEW, RULES, RULES_FILE
 from bshm_live.setup.install import KEYS, SECURE_BOOT
 from bshm_live.setup.module import BOOT_FILE, OPTIONS_FILE
 from bshm_live.setup.system import (
@@ -44,10 +45,12 @@ def test_a_bare_machine_is_set_up(machine: Machine, caplog: pytest.LogCaptureFix
     caplog.set_level(logging.INFO)
     assert apply(machine.system())
     assert machine.text(OPTIONS_FILE).splitlines()[-1] == (
-        'options v4l2loopback video_nr=10 card_label="bshm-live" exclusive_caps=1 max_buffers=2'
+        'options v4l2loopback video_nr=10 card_label="bshm-live" exclusive_caps=1 max_buffers=4'
     )
     assert machine.text(BOOT_FILE).splitlines()[-1] == "v4l2loopback"
     assert machine.changes() == [
+        RELOAD,
+        RENEW,
         ("modprobe", "v4l2loopback"),
         ("usermod", "-aG", "video", "anna"),
     ]
@@ -85,6 +88,26 @@ def test_another_programs_camera_stays(machine: Machine) -> None:
     assert machine.text(f"{SYSFS}/video10/name") == "bshm-live\n"
 
 
+def test_events_are_allowed_for_cameras_that_are_there(machine: Machine) -> None:
+    machine.load("video_nr=10 card_label=bshm-live exclusive_caps=1", users=1)
+    node = machine.root / SYSFS / "video10" / "uevent"
+    assert "do not see the camera come" in step(machine.system(), "events").text
+    apply(machine.system())
+    assert node.stat().st_mode & 0o777 == 0o664
+    node.chmod(0o644)
+    assert "not in force" in step(machine.system(), "events").text
+    apply(machine.system())
+    assert step(machine.system(), "events").done
+
+
+def test_without_udev_there_are_no_events(machine: Machine) -> None:
+    (machine.root / "usr/lib/udev").rmdir()
+    assert apply(machine.system())
+    assert step(machine.system(), "events").done
+    assert "no udev" in step(machine.system(), "events").text
+    assert RELOAD not in machine.ran
+
+
 def test_a_change_of_the_others_is_seen_and_taken_up(machine: Machine) -> None:
     apply(machine.system())
     machine.write("etc/modprobe.d/obs.conf", OBS)
@@ -101,7 +124,7 @@ def test_a_camera_that_somebody_wrote_is_enough(machine: Machine) -> None:
     machine.write("etc/modules-load.d/cameras.conf", "# cameras\nv4l2loopback\n")
     before = machine.files()
     assert apply(machine.system())
-    assert machine.files() == before
+    assert machine.files() == before | {RULES_FILE.removeprefix("/etc/"): RULES.encode()}
 
 
 def test_a_file_that_would_override_ours_is_named(machine: Machine) -> None:
@@ -137,7 +160,7 @@ LINES = st.lists(
     ),
     max_size=4,
 ).map("".join)
-OWN = (Path(OPTIONS_FILE).name, Path(BOOT_FILE).name)
+OWN = (Path(OPTIONS_FILE).name, Path(BOOT_FILE).name, Path(RULES_FILE).name)
 
 
 @settings(max_examples=25, deadline=None)
@@ -157,6 +180,8 @@ def test_undo_after_apply_is_what_was_there(
             machine.write(f"etc/modprobe.d/{name}", text)
         for name, text in {**boot, **{n: t for n, t in own.items() if n == OWN[1]}}.items():
             machine.write(f"etc/modules-load.d/{name}", text)
+        if OWN[2] in own:
+            machine.write(RULES_FILE.lstrip("/"), own[OWN[2]])
         before, labels = machine.files(), machine.cameras() if OWN[0] not in own else []
         assert apply(machine.system())
         after = machine.files()
@@ -197,7 +222,7 @@ def test_a_free_module_with_other_options_is_loaded_again(machine: Machine) -> N
     machine.load('video_nr=9 card_label="OBS Virtual Camera" exclusive_caps=1')
     machine.write("etc/modprobe.d/obs.conf", OBS)
     assert apply(machine.system())
-    assert machine.changes()[:2] == [
+    assert machine.changes()[2:4] == [
         ("modprobe", "-r", "v4l2loopback"),
         ("modprobe", "v4l2loopback"),
     ]
@@ -215,7 +240,7 @@ def test_a_camera_without_exclusive_caps_is_loaded_again(machine: Machine) -> No
     ("version", "control", "runs", "says"),
     [
         ("0.12.7", True, False, "close the programs"),
-        ("0.15.4", False, False, "v4l2loopback-ctl add -n bshm-live -x 1 -b 2 /dev/video11"),
+        ("0.15.4", False, False, "v4l2loopback-ctl add -n bshm-live -x 1 -b 4 /dev/video11"),
         ("0.13.2", True, True, ""),
     ],
 )

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,11 +19,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bshm_live.errors import SinkError
+from bshm_live.setup.system import is_root
 from bshm_live.sinks import open_sink
 from bshm_live.sinks import v4l2 as sink_v4l2
 from bshm_live.sinks import virtual_camera as sink_vcam
 from bshm_live.sinks.loopback import pick_loopback, who_holds
-from bshm_live.sinks.obs import ObsCamera
 from bshm_live.sinks.v4l2 import Busy, Loopback
 from bshm_live.sinks.virtual_camera import HEADROOM, LEEWAY, Beat, Pace, VirtualCamera
 from bshm_live.types import Picture, Shot, Size
@@ -63,6 +64,9 @@ class Device:
         self.opened += 1
         self.device = device or self.name
         return self
+
+    def stand_in(self, picture: Picture) -> None:
+        self.stands_in = int(picture[0, 0, 0])
 
     def show(self, picture: Picture) -> None:
         self.level = int(picture[0, 0, 0])
@@ -107,6 +111,7 @@ def camera(device: Device, told: list[str]) -> Iterator[VirtualCamera]:
 def test_the_placeholder_is_there_at_once_then_frames(
     camera: VirtualCamera, device: Device
 ) -> None:
+    assert device.stands_in == IDLE
     assert device.shown == [IDLE]
     for level in (30, 33, 36):
         camera.send(shot(level))
@@ -398,6 +403,7 @@ def test_an_even_pace_of_new_pictures_is_filled_up(fps: float, share: float) -> 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere OBS brings the camera")
+@pytest.mark.skipif(sys.platform != "linux", reason="v4l2loopback is Linux's")
 class TestLoopback:
     def test_none_at_all(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sink_vcam, "pick_loopback", lambda: None)
@@ -412,7 +418,7 @@ class TestLoopback:
         with pytest.raises(SinkError, match="/dev/null is not a video device"):
             Loopback("/dev/null", SIZE, 25)
 
-    @pytest.mark.skipif(os.geteuid() == 0, reason="root may open everything")
+    @pytest.mark.skipif(is_root(), reason="root may open everything")
     def test_closed_to_us(self, tmp_path: Path) -> None:
         (tmp_path / "video10").touch(mode=0)
         with pytest.raises(SinkError, match="group video"):
@@ -430,6 +436,7 @@ class TestLoopback:
         reading, writing = os.pipe2(os.O_NONBLOCK)
         output = object.__new__(Loopback)
         output._node, output._pixels = writing, np.zeros((1 << 20, 4), np.uint8)
+        output._stay, output._news = None, ""
         with pytest.raises(OSError, match="it takes"):
             output.again()
         os.close(reading)
@@ -438,43 +445,63 @@ class TestLoopback:
         output.close()
 
 
-def test_elsewhere_obs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    pyvirtualcam = pytest.importorskip("pyvirtualcam")
+class ObsTwin:
+    """What pyvirtualcam has on Windows and macOS: OBS's camera, in memory."""
 
-    def refuse(*_: object, **__: object) -> None:
-        raise RuntimeError("virtual camera output could not be started")
+    PixelFormat = SimpleNamespace(BGR="BGR")
 
-    monkeypatch.setattr(pyvirtualcam, "Camera", refuse)
-    for system, words in (("win32", "OBS Studio 26"), ("darwin", "OBS Studio 30")):
-        monkeypatch.setattr(sys, "platform", system)
-        with pytest.raises(SinkError, match=words):
-            ObsCamera(None, SIZE, 25)
+    def __init__(self, refuses: str = "") -> None:
+        self.sent: list[int] = []
+        self.refuses, self.closed = refuses, False
+        self.device = "OBS Virtual Camera"
+
+    def Camera(self, width: int, height: int, fps: float, **given: object) -> ObsTwin:
+        if self.refuses:
+            raise RuntimeError(self.refuses)
+        assert given == {"fmt": "BGR", "device": None}
+        assert fps >= 1
+        self.shape = (height, width, 3)
+        return self
+
+    def send(self, frame: np.ndarray) -> None:
+        assert frame.shape == self.shape
+        assert frame.dtype == np.uint8
+        self.sent.append(int(frame[0, 0, 0]))
+
+    def close(self) -> None:
+        self.closed = True
 
 
-def test_obs_gets_every_picture_and_the_last_one_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    pyvirtualcam = pytest.importorskip("pyvirtualcam")
-    sent: list[int] = []
+@pytest.mark.parametrize(
+    ("system", "words"), [("win32", "OBS Studio 26"), ("darwin", "OBS Studio 30")]
+)
+def test_elsewhere_obs_is_named(system: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", system)
+    twin = ObsTwin("virtual camera output could not be started")
+    monkeypatch.setitem(sys.modules, "pyvirtualcam", twin)
+    with pytest.raises(SinkError, match=words):
+        VirtualCamera(None, SIZE, 25)
+    monkeypatch.setitem(sys.modules, "pyvirtualcam", None)
+    with pytest.raises(SinkError, match="pip install pyvirtualcam"):
+        VirtualCamera(None, SIZE, 25)
 
-    class Backend:
-        def __init__(self, **_: object) -> None: ...
-        def close(self) -> None: ...
-        def send(self, frame: np.ndarray) -> None:
-            sent.append(int(frame[0]))
 
-        def device(self) -> str:
-            return "OBS Virtual Camera"
-
-        def native_fourcc(self) -> None: ...
-
-    monkeypatch.setattr(pyvirtualcam.camera, "BACKENDS", {"obs": Backend})
-    monkeypatch.setattr(sink_vcam.sys, "platform", "win32")
+@pytest.mark.parametrize("system", ["win32", "darwin"])
+def test_obs_gets_every_picture_and_the_last_one_again(
+    system: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twin = ObsTwin()
+    monkeypatch.setitem(sys.modules, "pyvirtualcam", twin)
+    monkeypatch.setattr(sys, "platform", system)
     camera = VirtualCamera(None, SIZE, 25, placeholder=shot(IDLE).composite)
     camera.send(shot(45))
-    until(lambda: sent[-1] == 45)
-    until(lambda: len(sent) > 2)
+    until(lambda: twin.sent[-1] == 45)
+    until(lambda: len(twin.sent) > 2)
     assert camera.viewers() is None
+    assert "OBS Virtual Camera" in camera.describe()
     camera.close()
-    assert set(sent) == {IDLE, 45}
+    assert set(twin.sent) == {IDLE, 45}
+    assert twin.closed
 
 
 # Which device

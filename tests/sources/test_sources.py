@@ -1,6 +1,7 @@
 """Sources: every frame in order, upright and in time; the newest frame; errors in one line."""
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -545,6 +546,16 @@ def test_webcam_in_use(plug: Plug) -> None:
     plug(FakeCapture(opens=False))
     with pytest.raises(SourceError, match=r"in use|cannot be opened"):
         Webcam(0)
+
+
+@pytest.mark.parametrize("system", ["win32", "darwin"])
+def test_elsewhere_cameras_have_numbers(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(cv2, "VideoCapture", lambda _: cv2.VideoWriter())  # never opened
+    with pytest.raises(SourceError, match="numbers here, not names; try --source 0"):
+        Webcam("/dev/video0")
+    with pytest.raises(SourceError, match=r"camera number 7 cannot be opened.*may this terminal"):
+        Webcam(7)
 
 
 @pytest.mark.skipif(not Path("/dev/null").exists(), reason="there is no /dev/null")

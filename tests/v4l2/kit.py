@@ -17,12 +17,13 @@ import clip
 import cv2
 import numpy as np
 
+from bshm_live.setup.modprobe import BUFFERS_WANTED
 from bshm_live.sinks.v4l2 import Loopback
 from bshm_live.types import Shot, Size
 
 # How many times as long as on a quiet machine something may take.
 BUSY = float(os.environ.get("GUEST_BUSY") or 3)
-PATIENT = 4  # the most that OpenCV takes
+PATIENT = int(BUFFERS_WANTED)  # as many as OpenCV takes
 OUT, IN, SECOND = "/dev/video10", "/dev/video11", "/dev/video12"
 LIVE = (sys.executable, "-m", "bshm_live")
 TOY = ("--runtime", "onnxruntime", "--preset", "balanced")  # a bright disc is a person
@@ -31,7 +32,7 @@ TRAINED = tuple((os.environ.get("GUEST_OPTIONS") or "--runtime onnxruntime").spl
 # Devices
 
 
-def reload_loopback(buffers: int = 2) -> None:
+def reload_loopback(buffers: int = PATIENT) -> None:
     """A fresh module: no test sees what another left."""
     module = os.environ["GUEST_LOOPBACK"]
     end = time.monotonic() + 5
@@ -41,8 +42,8 @@ def reload_loopback(buffers: int = 2) -> None:
     insert_loopback(module, buffers)
 
 
-def insert_loopback(module: str | None = None, buffers: int = 2) -> None:
-    """With two buffers, as setup has it; or with PATIENT, where pictures are told apart.
+def insert_loopback(module: str | None = None, buffers: int = PATIENT) -> None:
+    """With as many buffers as setup gives it.
 
     The driver writes into a buffer that a reader still holds. Whoever is late by as
     many pictures as there are buffers sees parts of two, and on the guest's one

@@ -43,7 +43,7 @@ def run(guest: Guest, folder: Path, name: str, marks: str, seconds: int, module:
 
 
 @pytest.mark.device
-@pytest.mark.parametrize("name", ["sink", "viewers", "live", "faults", "control"])
+@pytest.mark.parametrize("name", ["sink", "viewers", "apps", "live", "faults", "control"])
 def test_quick(guest: Guest, tmp_path: Path, name: str) -> None:
     run(guest, tmp_path, name, "not slow", 300)
 

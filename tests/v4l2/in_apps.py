@@ -1,0 +1,262 @@
+"""What other programs make of the camera, and of its coming and going; run by test_guest.py."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import clip
+import cv2
+import in_browser
+import kit
+import numpy as np
+import pytest
+import readers
+
+from bshm_live.setup.events import RULES
+from bshm_live.sinks.v4l2 import Loopback
+
+OFF = 4  # of 255: from BGR to I420 and back
+GREEN, SKIN = (64, 177, 0), (120, 150, 220)  # BGR
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> None:
+    kit.reload_loopback()
+
+
+def fields() -> str:
+    words = ["v4l2-ctl", "-d", kit.OUT, "--get-fmt-video"]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
+@contextmanager
+def sending(camera: Loopback, image: np.ndarray) -> Iterator[None]:
+    """Shows `image` thirty times a second."""
+    end = threading.Event()
+
+    def run() -> None:
+        while not end.wait(1 / 30):
+            camera.show(image)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        end.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("size", [(640, 360), (1280, 720)])
+def test_the_fields_say_what_the_pixels_are(tmp_path: Path, size: tuple[int, int]) -> None:
+    """Also after a producer that said something else."""
+    before = ["v4l2-ctl", "-d", kit.OUT, "--set-fmt-video-out"]
+    before[-1] += f"=width={size[0]},height={size[1]},pixelformat=YU12,colorspace=rec709,ycbcr=709"
+    subprocess.run(before, check=True, capture_output=True)
+    camera = Loopback(kit.OUT, size, 30)
+    camera.show(np.zeros((size[1], size[0], 3), np.uint8))
+    told = {
+        name.strip(): value.strip()
+        for name, _, value in (line.partition(":") for line in fields().splitlines())
+    }
+    assert told["Colorspace"] == "sRGB"
+    assert told["Transfer Function"] == "sRGB"
+    assert told["YCbCr/HSV Encoding"] == "ITU-R 601"
+    if kit.loopback_version() >= (0, 13):  # before, the driver keeps this one to itself
+        assert told["Quantization"] == "Limited Range"
+    for colour in (GREEN, SKIN):
+        image = np.full((size[1], size[0], 3), colour, np.uint8)
+        with sending(camera, image):
+            for name, seen in readers.read_all(tmp_path, 4, size, step=4).items():
+                off = np.abs(seen.images[-1].astype(int) - colour).max()
+                print(f"{name} at {size[0]}x{size[1]}: {off} of 255 beside {colour}")
+                assert off <= OFF
+    camera.close()
+
+
+PRODUCER = """
+import sys, time
+sys.path[:0] = {paths!r}
+import kit, numpy as np
+from bshm_live.sinks.virtual_camera import VirtualCamera
+camera = VirtualCamera(None, (640, 360), 30, placeholder=np.full((360, 640, 3), {green}, np.uint8))
+one = kit.shot(90)
+while True:
+    camera.send(one)
+    time.sleep(1 / 30)
+"""
+STILL_S = 2.0  # the longest that a viewer may see nothing new
+STAYS = pytest.mark.skipif(kit.loopback_version() < (0, 15), reason="0.15 is the first that can")
+ROUNDS = pytest.mark.parametrize("rounds", [2, pytest.param(10, marks=pytest.mark.slow)])
+
+
+class Watching:
+    """OpenCV reads until the `with` ends: the kinds of pictures, and the longest wait for one."""
+
+    def __init__(self) -> None:
+        self.seen, self.longest = "", 0.0
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Watching:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        camera = cv2.VideoCapture(kit.OUT, cv2.CAP_V4L2)
+        before = time.monotonic()
+        while not self._end.is_set():
+            there, image = camera.read()
+            now = time.monotonic()
+            self.longest, before = max(self.longest, now - before), now
+            self.seen += kind(image[::8, ::8]) if there else "-"
+        camera.release()
+
+
+def kind(image: np.ndarray) -> str:
+    """p: the program's picture, b: the background, ?: neither, which nobody may see."""
+    off = {"p": (90, 90, 90), "b": GREEN}
+    for name, colour in off.items():
+        if np.abs(image.astype(int) - colour).max() <= OFF:
+            return name
+    return "?"
+
+
+@STAYS
+@ROUNDS
+def test_a_viewer_sees_the_background_while_the_program_is_away(
+    tmp_path: Path, rounds: int
+) -> None:
+    """Killed and started again; then ended as usual, with and without a viewer."""
+    code = PRODUCER.format(paths=[str(Path(__file__).parent)], green=GREEN)
+    start = [sys.executable, "-c", code]
+    with kit.Program(*start, log=tmp_path / "0.log") as program:
+        program.ready()
+        with Watching() as viewer:
+            for number in range(1, rounds + 1):
+                kit.until(lambda: viewer.seen.endswith("pp"))
+                program.signal(signal.SIGKILL)
+                program.process.wait()
+                kit.until(lambda: viewer.seen.endswith("b"), 3)
+                program.__init__(*start, log=tmp_path / f"{number}.log")
+            kit.until(lambda: viewer.seen.endswith("pp"))
+    assert set(viewer.seen) == {"p", "b"}
+    assert viewer.longest < STILL_S
+    kit.note(f"its program killed under a viewer, {rounds} times", still=round(viewer.longest, 2))
+
+
+@STAYS
+def test_it_is_a_camera_after_the_end_only_for_those_who_watch_it() -> None:
+    image = np.full((360, 640, 3), GREEN, np.uint8)
+    camera = Loopback(kit.OUT, (640, 360), 30)
+    camera.stand_in(image)
+    camera.show(image)
+    assert kit.is_camera(kit.OUT)
+    with Watching() as viewer:
+        kit.until(lambda: viewer.seen)
+        camera.close()
+        assert kit.is_camera(kit.OUT)
+        kit.until(lambda: viewer.seen.endswith("bb"))
+        camera = Loopback(kit.OUT, (640, 360), 30)
+        camera.show(image)
+    camera.close()
+    assert not kit.is_camera(kit.OUT)
+    Loopback(kit.OUT, (1280, 720), 30).close()  # it takes every size again
+
+
+UDEVD = Path("/lib/systemd/systemd-udevd")
+BROWSER = "chromium"  # its headless shell hears no events
+LISTED = """
+let events = 0, track, seen = [], last = 0, longest = 0, worst = 0;
+navigator.mediaDevices.ondevicechange = () => events++;
+const listed = async () => (await navigator.mediaDevices.enumerateDevices())
+  .some(one => one.label.startsWith('bshm-live'));
+async function watch() {
+  const all = await navigator.mediaDevices.enumerateDevices();
+  const one = all.find(one => one.label.startsWith('bshm-live'));
+  const stream = await navigator.mediaDevices.getUserMedia(
+    {video: {deviceId: {exact: one.deviceId}}});
+  track = stream.getVideoTracks()[0];
+  video.srcObject = stream;
+  const canvas = new OffscreenCanvas(640, 360);
+  const context = canvas.getContext('2d', {willReadFrequently: true});
+  const look = now => {
+    context.drawImage(video, 0, 0, 640, 360);
+    const pixel = (x, y) => [...context.getImageData(x, y, 1, 1).data];
+    const corner = pixel(5, 355), mark = pixel(53, 20);
+    if (seen.length) longest = Math.max(longest, now - last);
+    last = now;
+    if (corner.slice(0, 3).some(level => level)) {
+      worst = Math.max(worst, ...[0, 177, 64].map((level, at) => Math.abs(level - corner[at])));
+      seen.push(mark[0] > 150 ? 'p' : 'b');
+    }
+    video.requestVideoFrameCallback(look);
+  };
+  video.requestVideoFrameCallback(look);
+}
+"""
+
+
+@STAYS
+@ROUNDS
+def test_an_open_browser_sees_it_come_and_come_back(
+    tmp_path: Path, rounds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """udev runs with the rule that `setup` writes; the program is killed under the page."""
+    if not UDEVD.exists() or not shutil.which(BROWSER):
+        pytest.skip(f"{UDEVD} or {BROWSER} is not installed")
+    monkeypatch.setattr(in_browser, "BROWSER", BROWSER)
+    monkeypatch.setattr(in_browser, "FLAGS", ["--headless=new", *in_browser.FLAGS[1:]])
+    rules = Path("/run/udev/rules.d/61-bshm-live.rules")
+    rules.parent.mkdir(parents=True, exist_ok=True)
+    rules.write_text(RULES)
+    subprocess.run([UDEVD, "--daemon"], check=True)
+    kit.reload_loopback()
+    subprocess.run(["udevadm", "settle"], check=True)
+    with kit.feeding(tmp_path), in_browser.page(tmp_path / "browser.log") as page:
+
+        def ask(code: str) -> object:
+            told = f"(async () => JSON.stringify(({code}) ?? null))()"
+            return json.loads(in_browser.evaluate(*page, told))
+
+        def last() -> object:
+            return ask("seen.at(-1)")
+
+        in_browser.evaluate(*page, LISTED + "0")
+        ask("(await navigator.mediaDevices.getUserMedia({video: true})).getTracks()[0].stop()")
+        assert not ask("await listed()")
+        with kit.live(tmp_path) as program:
+            program.ready()
+            took = kit.until(lambda: ask("events"), 10)
+            assert ask("await listed()")
+            ask("await watch()")
+            kit.until(lambda: last() == "p")
+            for _ in range(rounds):
+                program.signal(signal.SIGKILL)
+                program.process.wait()
+                kit.until(lambda: last() == "b", 5)
+                program = kit.live(tmp_path)
+                kit.until(lambda: last() == "p", 30, program.words)
+            state, longest, worst = ask("[track.readyState, longest, worst]")
+            program.end()
+    assert state == "live"
+    assert worst <= clip.SLACK  # the room was in no picture
+    assert longest < STILL_S * 1000
+    kit.note(
+        f"its program killed under a page, {rounds} times",
+        listed_after=round(took, 2),
+        still=round(longest / 1000, 2),
+    )
