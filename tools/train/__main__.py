@@ -33,6 +33,7 @@ from .losses import (
     laplacian_loss,
     leaky_clip,
     mask_loss,
+    overlap_loss,
 )
 from .masks import damaged, fattened, hints, shifted
 from .mpn import MPN
@@ -41,10 +42,13 @@ from .qun import QUN
 from .released import load_released
 
 SMALL, MIDDLE, LARGE = (96, 128), (128, 192), (160, 256)  # (h, w) of the presets
+UPRIGHT = (256, 160)
+SHARES = {SMALL: 0.36, MIDDLE: 0.34, LARGE: 0.22, UPRIGHT: 0.08}  # of MPN's batches
 BATCH = 32
 RATE, RATE_AGAIN = 2e-3, 1e-3  # of learning: anew, and from released weights
 KEPT_STAGES = 2  # of the encoder, where released weights are trained on
 ADAPTERS_FIRST = 0.04  # share of the time in which released weights do not yet follow the teacher
+OVERLAP = 0.3  # weight of MPN's loss of intersection over union
 EDGES, SLIM_EDGES = 150, 400  # weights of MRN's loss of gradients
 P_LARGE = 0.3  # batches of MRN at the size of `quality`
 P_WORSE = 0.15  # masks for MRN that QUN would not make
@@ -67,7 +71,7 @@ def size_at(progress: float) -> tuple[int, int]:
         return SMALL
     if progress < 0.8:
         return MIDDLE if torch.rand(()) < 0.7 else SMALL
-    return (SMALL, MIDDLE, LARGE)[int(torch.multinomial(torch.tensor([0.35, 0.35, 0.3]), 1))]
+    return list(SHARES)[int(torch.multinomial(torch.tensor(list(SHARES.values())), 1))]
 
 
 def train_mpn(data: Store, minutes: float, work: Path, start: Path | None) -> MPN:
@@ -92,6 +96,7 @@ def train_mpn(data: Store, minutes: float, work: Path, start: Path | None) -> MP
             u4, u8 = u4.detach(), u8.detach()
         return {
             "mask": mask_loss(logits, b["alpha"]),
+            "overlap": OVERLAP * overlap_loss(logits, b["alpha"]),
             "r3": feature_loss(model.to_r3(u4), b["r3"], b["taught"]),
             "r4": feature_loss(model.to_r4(u8), b["r4"], b["taught"]),
         }
