@@ -2,10 +2,15 @@
 
 A crop is 256x256 of a 768x512 frame; the frame itself is kept at 192x128, so
 that MRN meets the masks that MPN and QUN really make of it.
+
+    python -m tools.train.crops --data ../shared/data --crops 12000
+
+makes them beside the training of the other two.
 """
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +28,7 @@ RATIO = 4
 SIDE = 256
 SHARD = 250
 PER_FRAME = 2
+P_HAIR = 0.5  # frames with drawn strands
 MULTIPLE = 16  # MRN halves the mask's grid twice
 KEYS = ("low", "low_alpha", "image", "alpha", "foreground", "window")
 
@@ -35,7 +41,7 @@ def build_crops(photos: Photos, count: int) -> None:
 def _crops(photos: Photos, frames: Frames, names: list[str]) -> None:
     cv2.setNumThreads(1)
     for name in names:
-        frames.rng = photos.rng(name)
+        frames.rng, frames.p_hair = photos.rng(name), P_HAIR
         rows: list[tuple[Any, ...]] = []
         while len(rows) < SHARD:
             image, alpha, front = frames.make(LOW[0] * RATIO, LOW[1] * RATIO)
@@ -107,3 +113,17 @@ class Crops:
             for k in names
         }
         return {**out, "mask": self.cut(mask, b, side // RATIO)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, default=Path(".train"))
+    parser.add_argument("--crops", type=int, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    build_crops(Photos(args.data, args.work, args.seed), args.crops)
+
+
+if __name__ == "__main__":
+    main()

@@ -13,8 +13,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from . import objects
 from .augment import degrade, light
+from .drawing import onto, over
 from .framing import Matrix, anywhere, around_head, warped
+from .hair import hair
 from .people import U8, Person, load_people, load_rooms
 
 # How often a frame is made in each way. Composites have an exact alpha;
@@ -28,6 +31,8 @@ P_PORTRAIT_ON_WALL = 0.07  # a photograph of somebody behind: not the person
 P_SAME_LIGHT = 0.4  # person and room dimmed or tinted together
 P_OWN_LENS = 0.35  # the person blurred, compressed or noisy where the room is not
 P_OTHERS_ROOM = 0.3  # a background cut from a photograph of people: streets, fields, stages
+P_HELD, P_ARM, P_BEHIND = 0.12, 0.1, 0.25  # drawn into composites
+P_HAIR = 0.1  # strands drawn onto somebody; `Frames.p_hair`
 OTHERS = (0.92, 0.08)  # chances of 0, 1, ... more people in a webcam's frame
 OTHERS_ANYWHERE = (0.7, 0.15, 0.08, 0.04, 0.03)
 # Official portraits are framed as a webcam frames: they come more often.
@@ -70,7 +75,7 @@ class Frames:
     def __init__(self, people: list[Person], rooms: list[U8], seed: int) -> None:
         self.people, self.rooms = people, rooms
         self.rng = np.random.default_rng(seed)
-        self.aspect = 1.0
+        self.aspect, self.p_hair = 1.0, P_HAIR
         weights = np.array([WEIGHTS[p.kind] for p in people])
         count = {k: sum(p.kind == k for p in people) for k in WEIGHTS}
         # Between "every photo alike" and "every kind alike".
@@ -94,6 +99,8 @@ class Frames:
             return self._composite(person, (width, height), free)
         maps = self._frame(person, (width, height), free, original=True)
         image, front, alpha = warped(person, maps, (width, height), original=True)
+        if rng.random() < self.p_hair and (strands := hair(front, alpha, rng)):
+            image, (front, alpha) = onto(image, strands), over(front, alpha, strands)
         both = light(np.concatenate([image, front]), rng, 0.25)
         return degrade(both[:height], rng), alpha, both[height:]
 
@@ -101,12 +108,15 @@ class Frames:
         rng, height = self.rng, size[1]
         maps = self._frame(person, size, free, original=False)
         _, front, alpha = warped(person, maps, size, original=False)
+        front, alpha = self._drawn_on(person, maps, front, alpha)
         front = light(front, rng, 0.2)
         if rng.random() < P_OWN_LENS:
             front = degrade(front, rng)
         back = light(self._background(*size), rng, 0.3)
         if rng.random() < P_PORTRAIT_ON_WALL:
             self._hang_portrait(back)
+        if rng.random() < P_BEHIND:
+            back = objects.behind(back, alpha, self._room(), rng)
         if rng.random() < P_ALIKE:
             back = self._alike(back, front, alpha)
         chances = OTHERS_ANYWHERE if free else OTHERS
@@ -117,6 +127,21 @@ class Frames:
             both = light(np.concatenate([image, front]), rng, 0.4)
             image, front = both[:height], both[height:]
         return degrade(image, rng), alpha, front
+
+    def _drawn_on(self, p: Person, maps: Matrix, front: U8, alpha: U8) -> tuple[U8, U8]:
+        """Strands of hair, something held or worn, an arm: what is drawn belongs to the person."""
+        rng, face = self.rng, None
+        if p.heads:
+            x, top, head = p.heads[0]
+            face = tuple(float(v) for v in maps @ np.array([x, top + 0.6 * head, 1]))
+        skin = objects.skin_of(front, alpha, face, rng)
+        if rng.random() < self.p_hair and (strands := hair(front, alpha, rng)):
+            front, alpha = over(front, alpha, strands)
+        if rng.random() < P_HELD:
+            front, alpha = objects.held(front, alpha, self._room(), skin, rng)
+        if rng.random() < P_ARM:
+            front, alpha = objects.arm(front, alpha, face, skin, rng)
+        return front, alpha
 
     def _frame(self, p: Person, size: tuple[int, int], free: bool, *, original: bool) -> Matrix:
         framing = anywhere if free else around_head
