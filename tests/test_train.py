@@ -11,13 +11,14 @@ torch = pytest.importorskip("torch", reason="PyTorch is for training only")
 
 from tools.train import batches, crops, export, lite0, losses  # noqa: E402
 from tools.train.augment import degrade, light  # noqa: E402
-from tools.train.data import Frames, Person, blend, foreground_of  # noqa: E402
+from tools.train.data import Frames, blend  # noqa: E402
 from tools.train.fit import fit  # noqa: E402
 from tools.train.layers import enlarge  # noqa: E402
 from tools.train.losses import laplacian_loss, leaky_clip  # noqa: E402
 from tools.train.masks import boxes, damaged, fattened, hints, shifted  # noqa: E402
 from tools.train.mpn import MPN  # noqa: E402
 from tools.train.mrn import MRN  # noqa: E402
+from tools.train.people import Person, foreground_of  # noqa: E402
 from tools.train.qun import QUN  # noqa: E402
 from tools.train.released import load_released  # noqa: E402
 

@@ -17,6 +17,7 @@ from .store import KEYS
 Rows = NDArray[Any]
 
 P_CLIP = 0.2
+ROWS = 32  # of a batch
 TALL = 0.9  # aspect under which a frame is for the tall preset
 REFRESH = 120.0
 FLIP = 0.5
@@ -58,7 +59,7 @@ class Store:
     """
 
     def __init__(self, work: Path, device: str) -> None:
-        self.device, self.work = device, work
+        self.device, self.work, self.rows, self.half = device, work, ROWS, False
         self.stills, self.clips = Shards(), Shards()
         clips = sorted(work.glob("clip_*.npz"))
         if clips:

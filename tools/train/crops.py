@@ -28,6 +28,7 @@ RATIO = 4
 SIDE = 256
 SHARD = 250
 PER_FRAME = 2
+ROWS = 32  # of MPN's batches; a batch of crops has half as many
 P_HAIR = 0.5  # frames with drawn strands
 MULTIPLE = 16  # MRN halves the mask's grid twice
 KEYS = ("low", "low_alpha", "image", "alpha", "foreground", "window")
@@ -74,16 +75,16 @@ class Crops:
 
     def __init__(self, work: Path, device: str) -> None:
         parts = [dict(np.load(p)) for p in sorted(work.glob("crop*.npz"))]
-        self.rows = {k: np.concatenate([p[k] for p in parts]) for k in KEYS}
-        self.device = device
+        self.all = {k: np.concatenate([p[k] for p in parts]) for k in KEYS}
+        self.device, self.rows, self.half = device, ROWS, False
 
     def batch(self, n: int) -> dict[str, Tensor]:
         """low (N, 3, 128, 192) with low_alpha; image and foreground (N, 3, 256, 256) with alpha.
 
         `window` (N, 2) is the crop's top left on the low frame.
         """
-        rows = np.random.randint(0, len(self.rows["alpha"]), n)
-        b = {k: torch.from_numpy(v[rows]).to(self.device) for k, v in self.rows.items()}
+        rows = np.random.randint(0, len(self.all["alpha"]), n)
+        b = {k: torch.from_numpy(v[rows]).to(self.device) for k, v in self.all.items()}
         out = {k: b[k].permute(0, 3, 1, 2).float() / 255 for k in ("low", "image", "foreground")}
         out |= {k: b[k][:, None].float() / 255 for k in ("low_alpha", "alpha")}
         out["window"] = b["window"]

@@ -24,12 +24,12 @@ from onnx import helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from .__main__ import BothMrn, Taught
 from .lite0 import Scaled
 from .mpn import MPN
 from .mrn import MRN
 from .qun import QUN
 from .released import matched
+from .stages import BothMrn, Taught
 
 OPSET = 17
 PRESETS = {"fast": (96, 128), "balanced": (128, 192), "quality": (160, 256), "tall": (256, 160)}
