@@ -15,6 +15,7 @@ from .drawing import U8, Layer, Points, stroke
 
 UPPER = 0.45  # of somebody's rows: where hair grows
 TURNS = 8  # points of a strand
+THICK, THINNEST = (0.0015, 0.006), 0.45  # of a strand: of the width of somebody; in pixels
 STYLES = ("wisps", "fringe", "curls", "tail", "fur")
 CHANCES = (0.4, 0.2, 0.15, 0.13, 0.12)
 
@@ -52,7 +53,7 @@ def hair(front: U8, alpha: U8, rng: np.random.Generator) -> Layer | None:
     count = int(rng.integers(*style.count))
     stretch = max(8, int(len(outline) * style.stretch * rng.uniform(0.4, 1)))
     first = int(rng.integers(len(outline)))
-    thick = width * np.exp(rng.uniform(np.log(0.0015), np.log(0.006)))
+    thick = max(THINNEST, width * float(np.exp(rng.uniform(*np.log(THICK)))))
     gain = float(np.exp(rng.normal(0, 0.25)))
     for _ in range(count):
         at = (first + int(rng.integers(stretch))) % len(outline)
