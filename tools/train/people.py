@@ -23,6 +23,7 @@ from tools.evaluate.foreground import blur_fusion
 from tools.evaluate.photos import put_aside
 
 U8 = NDArray[np.uint8]
+Heads = tuple[tuple[float, float, float], ...]
 SETS = (("people", "alpha"), ("people2", "alpha2"))
 HEAD_OF_FACE = 1.5  # a head's height, hair and all, of the height of the face's box
 ABOVE_FACE = 0.4  # of the box's height, from its top to the head's
@@ -41,7 +42,7 @@ class Person:
     alpha: U8
     head_x: float
     head_top: int
-    heads: tuple[tuple[float, float, float], ...] = ()
+    heads: Heads = ()
 
 
 def read_rgb(path: Path) -> U8:
@@ -74,26 +75,29 @@ def load_people(data: Path, cache: Path) -> list[Person]:
     return people
 
 
-Heads = tuple[tuple[float, float, float], ...]
+def heads_of(data: Path) -> dict[str, Heads]:
+    """SET/NAME.jpg to the heads around its faces; nothing where no faces are known."""
+    if not (data / "faces.json").exists():
+        return {}
+    faces: dict[str, list[dict[str, list[float]]]] = json.loads((data / "faces.json").read_text())
+    return {
+        name: tuple(
+            (x + w / 2, y - ABOVE_FACE * h, HEAD_OF_FACE * h)
+            for x, y, w, h in (face["box"] for face in found)
+        )
+        for name, found in faces.items()
+    }
 
 
 def photographs(data: Path) -> Iterator[tuple[Path, Path, Heads]]:
     """Picture, matte and heads of each photograph that may be trained on."""
-    faces: dict[str, list[dict[str, list[float]]]] = {}
-    if (data / "faces.json").exists():
-        faces = json.loads((data / "faces.json").read_text())
-    aside = put_aside(data)
+    heads, aside = heads_of(data), put_aside(data)
     for pictures, mattes in SETS:
         for path in sorted((data / pictures).glob("*.jpg")):
             matte = data / mattes / f"{path.stem}.png"
             if path.stem in aside or not matte.exists():
                 continue
-            boxes = [face["box"] for face in faces.get(f"{pictures}/{path.name}", [])]
-            yield (
-                path,
-                matte,
-                tuple((x + w / 2, y - ABOVE_FACE * h, HEAD_OF_FACE * h) for x, y, w, h in boxes),
-            )
+            yield path, matte, heads.get(f"{pictures}/{path.name}", ())
 
 
 def read_person(path: Path, matte: Path, heads: Heads) -> Person | None:
