@@ -192,17 +192,33 @@ def test_released_weights_give_the_same_masks_and_can_be_trained_on(tmp_path: Pa
             load_released(MRN(), path, prefix, lambda: None)
 
 
-def test_halfway_is_the_mean_of_the_weights(tmp_path: Path) -> None:
+def test_towards_moves_weights_by_its_share(tmp_path: Path) -> None:
     torch.manual_seed(0)
     image, mask = torch.rand(2, 3, 32, 64), torch.rand(2, 1, 32, 64)
     was, now = (export.ready(MPN().eval()) for _ in range(2))
     shapes = {"image": image.shape, "hint": mask.shape}
     export.to_onnx(export.CoarseMask(was), shapes, ["x"], tmp_path / "network.onnx")
     weights = {name: value.clone() for name, value in now.named_parameters()}
-    export.halfway(now, tmp_path / "network.onnx", "mpn.")
+    export.towards(now, tmp_path / "network.onnx", "mpn.", 0.5)
     for name, old in was.named_parameters():
         mean = (old + weights[name]) / 2
         assert torch.allclose(now.get_parameter(name), mean, atol=1e-3), name
+    export.towards(now, tmp_path / "network.onnx", "mpn.", 1.0)
+    for name, old in was.named_parameters():
+        assert torch.allclose(now.get_parameter(name), old, atol=1e-3), name
+
+
+def test_what_was_not_trained_is_exported_as_it_was(tmp_path: Path) -> None:
+    start = Path(__file__).parent.parent / "engines"
+    models = export.networks(tmp_path, start, share=1.0)
+    image, mask = torch.rand(1, 3, 96, 128), torch.rand(1, 1, 96, 128)
+    ort = pytest.importorskip("onnxruntime")
+    for name, second in (("mpn", "hint"), ("qun", "coarse")):
+        session = ort.InferenceSession(str(start / "fast" / f"{name}.onnx"))
+        right = session.run(None, {"image": image.numpy(), second: mask.numpy()})[0]
+        with torch.no_grad():
+            found = models["fast"][name](image, mask).numpy()
+        assert np.abs(found - right).max() < 5e-3
 
 
 @pytest.mark.parametrize(("size", "part"), [((96, 128), 1), ((128, 192), 0.75), ((256, 160), 0.5)])

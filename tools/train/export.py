@@ -122,34 +122,53 @@ def halve(graph: onnx.GraphProto) -> None:
 
 
 @torch.no_grad()
-def halfway(model: nn.Module, path: Path, prefix: str) -> None:
-    """A model that is `ready`, half way back to the ONNX weights that it was trained on from.
+def towards(model: nn.Module, path: Path, prefix: str, share: float) -> nn.Module:
+    """A model that is `ready`, moved that share of the way to the weights of an ONNX file.
 
-    The mean of both is steadier than either on pictures unlike those for training
-    (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
+    The mean of the weights before and after training is steadier than either on pictures
+    unlike those for training (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
     """
     for _, module, weight, bias in matched(model, path, prefix):
-        module.weight.lerp_(weight, 0.5)
+        module.weight.lerp_(weight, share)
         if module.bias is not None and bias is not None:
-            module.bias.lerp_(bias, 0.5)
+            module.bias.lerp_(bias, share)
+    return model
 
 
-def networks(work: Path, start: Path | None = None) -> dict[str, dict[str, nn.Module]]:
-    """The three of each preset: one set of weights, but for the slim MRN of `fast`."""
-    taught = averaged(Taught(), work / "mpn.pt")
+def trained(name: str, model: nn.Module, work: Path) -> nn.Module:
+    """The averaged weights of `work/name.pt`; where it was not trained, as it is, but `ready`."""
+    path = work / f"{name}.pt"
+    return averaged(model, path) if path.exists() else ready(model.eval())
+
+
+def networks(
+    work: Path, start: Path | None = None, share: float = 0.5
+) -> dict[str, dict[str, nn.Module]]:
+    """The three of each preset: one set of weights, but for the slim MRN of `fast`.
+
+    MPN is moved that share of the way back to `start`; what was not trained is taken from there.
+    """
+    taught, qun = trained("mpn", Taught(), work), trained("qun", QUN(), work)
+    both, slim = trained("mrn", BothMrn(), work), trained("slim", MRN(slim=True), work)
     assert isinstance(taught, Taught)
-    if start is not None:
-        halfway(taught.mpn, start / "balanced/mpn.onnx", "mpn.")
-    qun, mrn = averaged(QUN(), work / "qun.pt"), averaged(BothMrn(), work / "mrn.pt")
-    slim = averaged(MRN(slim=True), work / "slim.pt")
     assert isinstance(qun, QUN)
-    assert isinstance(mrn, BothMrn)
+    assert isinstance(both, BothMrn)
     assert isinstance(slim, MRN)
+    if start is not None:
+        towards(taught.mpn, start / "balanced/mpn.onnx", "mpn.", share)
+        for name, model, preset in (
+            ("qun", qun, "balanced"),
+            ("mrn", both.full, "balanced"),
+            ("slim", slim, "fast"),
+        ):
+            if not (work / f"{name}.pt").exists():
+                part = "qun" if name == "qun" else "mrn"
+                towards(model, start / preset / f"{part}.onnx", f"{part}.", 1.0)
     return {
         preset: {
             "mpn": CoarseMask(taught.mpn),
             "qun": UnifiedMask(qun),
-            "mrn": AlphaAndResidual(slim if preset == "fast" else mrn.full),
+            "mrn": AlphaAndResidual(slim if preset == "fast" else both.full),
         }
         for preset in PRESETS
     }
@@ -182,9 +201,11 @@ def entry(
     )
 
 
-def export(work: Path, folder: Path, picture: Path, start: Path | None = None) -> None:
+def export(
+    work: Path, folder: Path, picture: Path, start: Path | None = None, share: float = 0.5
+) -> None:
     entries = ['# Written by tools/train/export.py\ncolour = "RGB"\nrange = [0.0, 1.0]\n']
-    models = networks(work, start)
+    models = networks(work, start, share)
     for preset, (h, w) in PRESETS.items():
         for name, model in models[preset].items():
             shapes = signature(name, h, w)
@@ -226,10 +247,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("engines"))
     parser.add_argument("--picture", type=Path, default=Path("bshm_live/assets/demo.mp4"))
     parser.add_argument(
-        "--start", type=Path, help="the networks trained on from, as they were: MPN half way back"
+        "--start", type=Path, help="the networks trained on from, as they were: MPN part way back"
     )
+    parser.add_argument("--share", type=float, default=0.5, help="of the way back to --start")
     args = parser.parse_args()
-    export(args.work, args.out, args.picture, args.start)
+    export(args.work, args.out, args.picture, args.start, args.share)
 
 
 if __name__ == "__main__":
