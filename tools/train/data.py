@@ -22,7 +22,7 @@ from .people import U8, Person, load_people, load_rooms
 
 # How often a frame is made in each way. Composites have an exact alpha;
 # originals have the real light and edges, and the teacher's matte.
-P_EMPTY = 0.05
+P_EMPTY = 0.1
 P_COMPOSITE = 0.55
 P_COMPOSITE_ANYWHERE = 0.4
 P_PLAIN_BACKGROUND = 0.12
@@ -94,6 +94,8 @@ class Frames:
         if rng.random() < P_EMPTY:
             image = self._background(width, height)
             alpha = np.zeros((height, width), np.uint8)
+            if rng.random() < P_BEHIND:
+                image = objects.behind(image, alpha, self._room(), rng)
             return degrade(light(image, rng, 0.3), rng), alpha, image
         if rng.random() < (P_COMPOSITE_ANYWHERE if free else P_COMPOSITE):
             return self._composite(person, (width, height), free)
