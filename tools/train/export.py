@@ -146,7 +146,8 @@ def networks(
 ) -> dict[str, dict[str, nn.Module]]:
     """The three of each preset: one set of weights, but for the slim MRN of `fast`.
 
-    MPN is moved that share of the way back to `start`; what was not trained is taken from there.
+    MPN and QUN are moved that share of the way back to `start`; what was not trained is
+    taken from there.
     """
     taught, qun = trained("mpn", Taught(), work), trained("qun", QUN(), work)
     both, slim = trained("mrn", BothMrn(), work), trained("slim", MRN(slim=True), work)
@@ -155,15 +156,14 @@ def networks(
     assert isinstance(both, BothMrn)
     assert isinstance(slim, MRN)
     if start is not None:
-        towards(taught.mpn, start / "balanced/mpn.onnx", "mpn.", share)
-        for name, model, preset in (
-            ("qun", qun, "balanced"),
-            ("mrn", both.full, "balanced"),
-            ("slim", slim, "fast"),
+        for name, part, model, preset in (
+            ("mpn", "mpn", taught.mpn, "balanced"),
+            ("qun", "qun", qun, "balanced"),
+            ("mrn", "mrn", both.full, "balanced"),
+            ("slim", "mrn", slim, "fast"),
         ):
-            if not (work / f"{name}.pt").exists():
-                part = "qun" if name == "qun" else "mrn"
-                towards(model, start / preset / f"{part}.onnx", f"{part}.", 1.0)
+            back = (share if part != "mrn" else 0.0) if (work / f"{name}.pt").exists() else 1.0
+            towards(model, start / preset / f"{part}.onnx", f"{part}.", back)
     return {
         preset: {
             "mpn": CoarseMask(taught.mpn),
@@ -247,7 +247,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("engines"))
     parser.add_argument("--picture", type=Path, default=Path("bshm_live/assets/demo.mp4"))
     parser.add_argument(
-        "--start", type=Path, help="the networks trained on from, as they were: MPN part way back"
+        "--start", type=Path, help="the networks trained on from, as they were: MPN and QUN part way back"
     )
     parser.add_argument("--share", type=float, default=0.5, help="of the way back to --start")
     args = parser.parse_args()
