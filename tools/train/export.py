@@ -82,6 +82,11 @@ def ready(model: nn.Module) -> nn.Module:
                 if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                     module[at] = fuse_conv_bn_eval(conv, norm)
                     module[at + 1] = nn.Identity()
+    return rounded(model)
+
+
+def rounded(model: nn.Module) -> nn.Module:
+    """Weights as the files hold them."""
     for weight in model.parameters():
         if weight.numel() >= SMALLEST_HALVED:
             weight.data = weight.data.half().float()
@@ -132,7 +137,7 @@ def towards(model: nn.Module, path: Path, prefix: str, share: float) -> nn.Modul
         module.weight.lerp_(weight, share)
         if module.bias is not None and bias is not None:
             module.bias.lerp_(bias, share)
-    return model
+    return rounded(model)
 
 
 def trained(name: str, model: nn.Module, work: Path) -> nn.Module:
@@ -202,10 +207,16 @@ def entry(
 
 
 def export(
-    work: Path, folder: Path, picture: Path, start: Path | None = None, share: float = 0.5
+    work: Path,
+    folder: Path,
+    picture: Path,
+    start: Path | None = None,
+    share: float = 0.5,
+    fast_share: float = 0.5,
 ) -> None:
     entries = ['# Written by tools/train/export.py\ncolour = "RGB"\nrange = [0.0, 1.0]\n']
     models = networks(work, start, share)
+    models["fast"] = networks(work, start, fast_share)["fast"]
     for preset, (h, w) in PRESETS.items():
         for name, model in models[preset].items():
             shapes = signature(name, h, w)
@@ -247,11 +258,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("engines"))
     parser.add_argument("--picture", type=Path, default=Path("bshm_live/assets/demo.mp4"))
     parser.add_argument(
-        "--start", type=Path, help="the networks trained on from, as they were: MPN and QUN part way back"
+        "--start",
+        type=Path,
+        help="the networks trained on from, as they were: MPN and QUN part way back",
     )
     parser.add_argument("--share", type=float, default=0.5, help="of the way back to --start")
+    parser.add_argument("--fast-share", type=float, default=0.5, help="the same for `fast`")
     args = parser.parse_args()
-    export(args.work, args.out, args.picture, args.start, args.share)
+    export(args.work, args.out, args.picture, args.start, args.share, args.fast_share)
 
 
 if __name__ == "__main__":
