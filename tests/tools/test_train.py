@@ -6,18 +6,30 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 torch = pytest.importorskip("torch", reason="PyTorch is for training only")
 
-from tools.train import batches, crops, export, lite0, losses  # noqa: E402
+from tools.train import (  # noqa: E402
+    batches,
+    crops,
+    drawing,
+    export,
+    framing,
+    hair,
+    lite0,
+    losses,
+    objects,
+)
 from tools.train.augment import degrade, light  # noqa: E402
-from tools.train.data import Frames, Person, blend, foreground_of  # noqa: E402
+from tools.train.data import Frames, blend  # noqa: E402
 from tools.train.fit import fit  # noqa: E402
 from tools.train.layers import enlarge  # noqa: E402
 from tools.train.losses import laplacian_loss, leaky_clip  # noqa: E402
 from tools.train.masks import boxes, damaged, fattened, hints, shifted  # noqa: E402
 from tools.train.mpn import MPN  # noqa: E402
 from tools.train.mrn import MRN  # noqa: E402
+from tools.train.people import Person, foreground_of  # noqa: E402
 from tools.train.qun import QUN  # noqa: E402
 from tools.train.released import load_released  # noqa: E402
 
@@ -181,17 +193,33 @@ def test_released_weights_give_the_same_masks_and_can_be_trained_on(tmp_path: Pa
             load_released(MRN(), path, prefix, lambda: None)
 
 
-def test_halfway_is_the_mean_of_the_weights(tmp_path: Path) -> None:
+def test_towards_moves_weights_by_its_share(tmp_path: Path) -> None:
     torch.manual_seed(0)
     image, mask = torch.rand(2, 3, 32, 64), torch.rand(2, 1, 32, 64)
     was, now = (export.ready(MPN().eval()) for _ in range(2))
     shapes = {"image": image.shape, "hint": mask.shape}
     export.to_onnx(export.CoarseMask(was), shapes, ["x"], tmp_path / "network.onnx")
     weights = {name: value.clone() for name, value in now.named_parameters()}
-    export.halfway(now, tmp_path / "network.onnx", "mpn.")
+    export.towards(now, tmp_path / "network.onnx", "mpn.", 0.5)
     for name, old in was.named_parameters():
         mean = (old + weights[name]) / 2
         assert torch.allclose(now.get_parameter(name), mean, atol=1e-3), name
+    export.towards(now, tmp_path / "network.onnx", "mpn.", 1.0)
+    for name, old in was.named_parameters():
+        assert torch.allclose(now.get_parameter(name), old, atol=1e-3), name
+
+
+def test_what_was_not_trained_is_exported_as_it_was(tmp_path: Path) -> None:
+    start = ROOT / "engines"
+    models = export.networks(tmp_path, start, share=1.0)
+    image, mask = torch.rand(1, 3, 96, 128), torch.rand(1, 1, 96, 128)
+    ort = pytest.importorskip("onnxruntime")
+    for name, second in (("mpn", "hint"), ("qun", "coarse")):
+        session = ort.InferenceSession(str(start / "fast" / f"{name}.onnx"))
+        right = session.run(None, {"image": image.numpy(), second: mask.numpy()})[0]
+        with torch.no_grad():
+            found = models["fast"][name](image, mask).numpy()
+        assert np.abs(found - right).max() < 5e-3
 
 
 @pytest.mark.parametrize(("size", "part"), [((96, 128), 1), ((128, 192), 0.75), ((256, 160), 0.5)])
@@ -270,3 +298,122 @@ def test_frames_come_nearer_with_all_their_maps() -> None:
     assert torch.allclose(near["image"][:, :1], near["alpha"], atol=1e-6)
     assert near["alpha"].mean() > alpha.mean()
     assert torch.equal(near["taught"], batch["taught"])
+
+
+def photo(kind: str = "mixed", side: int = 200) -> Person:
+    """Somebody whole in the middle of a photograph: noise on black."""
+    picture = np.random.default_rng(0).integers(60, 256, (side, side, 3)).astype(np.uint8)
+    alpha = np.zeros((side, side), np.uint8)
+    alpha[60:160, 80:120] = 255
+    return Person(kind, picture, picture, alpha, 100.0, 60, ((100.0, 60.0, 20.0),))
+
+
+@pytest.mark.parametrize("aspect", [0.6, 1.5])
+def test_a_crop_anywhere_of_an_original_stays_on_the_photograph(aspect: float) -> None:
+    rng, corners = np.random.default_rng(0), np.array([[0, 0, 1], [64, 0, 1], [0, 48, 1]]).T
+    for _ in range(50):
+        maps = framing.anywhere(photo(), rng, (64, 48), aspect, original=True)
+        back = np.linalg.inv(np.vstack([maps, [0, 0, 1]])) @ corners
+        turned = abs(maps[0, 1]) > 1e-9
+        slack = 40 if turned else 1e-6
+        assert (back[:2] > -slack).all()
+        assert (back[:2] < 200 + slack).all()
+
+
+def test_heads_are_shown_large_and_small() -> None:
+    rng, shares = np.random.default_rng(1), []
+    for _ in range(300):
+        maps = framing.anywhere(photo(), rng, (64, 48), 1.5, original=False)
+        shares.append(20 * np.hypot(*maps[:, 1]) / 48)
+    assert min(shares) < 0.05
+    assert max(shares) > 0.5
+    assert np.median(shares) == pytest.approx(0.15, rel=0.35)
+
+
+def test_somebody_cut_by_the_photograph_is_cut_by_the_frame() -> None:
+    one = photo()
+    one.alpha[150:, 80:120] = 255
+    rng = np.random.default_rng(2)
+    for _ in range(50):
+        maps = framing.anywhere(one, rng, (64, 48), 1.5, original=False)
+        if abs(maps[0, 1]) < 1e-9:
+            assert maps[1, 1] * 200 + maps[1, 2] > 48 - 1e-6
+
+
+def test_a_layer_over_nothing_is_itself_and_over_all_hides_it() -> None:
+    front, alpha = np.full((4, 4, 3), 200, np.uint8), np.zeros((4, 4), np.uint8)
+    layer = np.full((4, 4, 3), 50, np.uint8), np.full((4, 4), 128, np.uint8)
+    colour, union = drawing.over(front, alpha, layer)
+    assert (union == 128).all()
+    assert (colour == 50).all()
+    colour, union = drawing.over(front, alpha + np.uint8(255), layer)
+    assert (union == 255).all()
+    assert np.abs(colour.astype(int) - 125).max() <= 1
+
+
+def test_strands_grow_outwards_in_the_persons_colour() -> None:
+    one, rng = photo(), np.random.default_rng(3)
+    grown = 0
+    for _ in range(12):
+        found = hair.hair(one.foreground, one.alpha, rng)
+        assert found is not None
+        colour, cover = found
+        assert cover.shape == one.alpha.shape
+        outside = (cover > 100) & (one.alpha == 0)
+        assert not outside[165:].any(), "strands grow from the upper part"
+        grown += int(outside.sum())
+        if outside.any():
+            assert colour[outside].mean() > 20
+    assert grown > 100
+    assert hair.hair(one.foreground, np.zeros_like(one.alpha), rng) is None
+
+
+def test_what_is_held_belongs_and_what_stands_behind_does_not() -> None:
+    one, rng = photo(), np.random.default_rng(4)
+    room, skin = np.full((90, 120, 3), 120, np.uint8), np.array([200.0, 150.0, 120.0])
+    more = 0
+    for _ in range(20):
+        front, alpha = objects.held(one.foreground, one.alpha, room, skin, rng)
+        assert (alpha >= one.alpha).all()
+        more += int((alpha > one.alpha).sum())
+        front, alpha = objects.arm(front, alpha, (100.0, 70.0), skin, rng)
+        assert front.shape == one.foreground.shape
+        assert (alpha >= one.alpha).all()
+        back = objects.behind(np.zeros_like(front), one.alpha, room, rng)
+        assert back.shape == front.shape
+    assert more > 500
+
+
+def test_overlap_counts_a_small_person_as_a_large_one() -> None:
+    small, large = torch.zeros(1, 1, 40, 40), torch.zeros(1, 1, 40, 40)
+    small[..., :6, :6], large[..., :30, :30] = 1, 1
+    losses_of = [
+        float(losses.overlap_loss(torch.full_like(one, -20.0), one)) for one in (small, large)
+    ]
+    assert losses_of == pytest.approx([1, 1], abs=1e-3)
+    assert losses.overlap_loss(40 * small - 20, small) < 0.05
+    assert losses.overlap_loss(torch.zeros_like(small), small * 0) == 0
+
+
+def test_shards_that_come_later_are_taken_up(tmp_path: Path) -> None:
+    def shard(name: str, value: int, aspect: float) -> None:
+        rows = {
+            "image": np.full((3, 160, 256, 3), value, np.uint8),
+            "alpha": np.full((3, 160, 256), value, np.uint8),
+            "r3": np.zeros((3, 40, 18, 32), np.float16),
+            "r4": np.zeros((3, 64, 9, 16), np.float16),
+            "taught": np.zeros(3, bool),
+            "aspect": np.full(3, aspect, np.float32),
+        }
+        np.savez(tmp_path / name, **rows)
+
+    shard("still0000.npz", 40, 1.5)
+    store = batches.Store(tmp_path, "cpu")
+    assert len(store.stills) == 3
+    shard("still0001.npz", 200, 0.7)
+    store.refresh()
+    taken = store.stills.take(np.array([0, 2, 3, 5]))["alpha"][:, 0, 0]
+    assert taken.tolist() == [40, 40, 200, 200]
+    upright = store.batch(4, (256, 160))
+    assert upright["image"].shape == (4, 3, 256, 160)
+    assert upright["alpha"].mean() == pytest.approx(200 / 255, abs=1e-3)

@@ -1,12 +1,12 @@
 """Trains MPN, QUN and MRN in order; goes on where it was stopped.
 
     python -m tools.train --data ../shared/data            # on two CPU cores
-    python -m tools.train --data ../shared/data --device cuda --minutes 60 15 45 10
     python -m tools.train --data ../shared/data --start engines --seed 1   # from released weights
 
 The time given to each network is its schedule: learning rate and picture size
 follow the share that is spent. Checkpoints, logs and the store of training
-frames lie in --work; an interrupted run continues from there.
+frames lie in --work; an interrupted run continues from there. On a machine with
+a GPU, `tools.train.on_device` makes the frames there.
 """
 
 from __future__ import annotations
@@ -16,227 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
 from . import store
 from .batches import Store
 from .crops import Crops, build_crops
 from .data import Photos
-from .fit import Losses, fit
-from .lite0 import load_imagenet
-from .losses import (
-    composition_loss,
-    feature_loss,
-    foreground_loss,
-    gradient_loss,
-    laplacian_loss,
-    leaky_clip,
-    mask_loss,
-)
-from .masks import damaged, fattened, hints, shifted
-from .mpn import MPN
-from .mrn import MRN
-from .qun import QUN
-from .released import load_released
-
-SMALL, MIDDLE, LARGE = (96, 128), (128, 192), (160, 256)  # (h, w) of the presets
-BATCH = 32
-RATE, RATE_AGAIN = 2e-3, 1e-3  # of learning: anew, and from released weights
-KEPT_STAGES = 2  # of the encoder, where released weights are trained on
-ADAPTERS_FIRST = 0.04  # share of the time in which released weights do not yet follow the teacher
-EDGES, SLIM_EDGES = 150, 400  # weights of MRN's loss of gradients
-P_LARGE = 0.3  # batches of MRN at the size of `quality`
-P_WORSE = 0.15  # masks for MRN that QUN would not make
-P_OWN_BATCH, P_OWN = 0.4, 0.6  # batches, and hints in them, that are MPN's own
-
-
-class Taught(nn.Module):
-    """MPN with the 1x1 adapters through which it predicts the teacher's features."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.mpn = MPN()
-        self.to_r3 = nn.Conv2d(32, 40, 1)
-        self.to_r4 = nn.Conv2d(48, 64, 1)
-
-
-def size_at(progress: float) -> tuple[int, int]:
-    """Low size first, then the full ones: about three times the samples for the time."""
-    if progress < 0.5:
-        return SMALL
-    if progress < 0.8:
-        return MIDDLE if torch.rand(()) < 0.7 else SMALL
-    return (SMALL, MIDDLE, LARGE)[int(torch.multinomial(torch.tensor([0.35, 0.35, 0.3]), 1))]
-
-
-def train_mpn(data: Store, minutes: float, work: Path, start: Path | None) -> MPN:
-    model = Taught()
-    if start is None:
-        load_imagenet(model.mpn.encoder)
-    else:
-        b = data.batch(BATCH, MIDDLE)
-        load_released(
-            model.mpn,
-            start / "balanced/mpn.onnx",
-            "mpn.",
-            lambda: model.mpn(b["image"].cpu(), hints(b["alpha"]).cpu()),
-        )
-        model.mpn.encoder.freeze(KEPT_STAGES)
-    model = model.to(data.device, memory_format=torch.channels_last)
-
-    def step(progress: float) -> Losses:
-        b = data.batch(BATCH, size_at(progress if start is None else 1.0))
-        logits, (u4, u8) = model.mpn(b["image"], own_hint(model.mpn, b))
-        if start is not None and progress < ADAPTERS_FIRST:
-            u4, u8 = u4.detach(), u8.detach()
-        return {
-            "mask": mask_loss(logits, b["alpha"]),
-            "r3": feature_loss(model.to_r3(u4), b["r3"], b["taught"]),
-            "r4": feature_loss(model.to_r4(u8), b["r4"], b["taught"]),
-        }
-
-    taught = fit("mpn", model, step, minutes * 60, rate_of(start), work, slow=model.mpn.encoder)
-    assert isinstance(taught, Taught)
-    return taught.mpn
-
-
-def rate_of(start: Path | None) -> float:
-    return RATE if start is None else RATE_AGAIN
-
-
-def hint_of(b: dict[str, Tensor]) -> Tensor:
-    """In clips the frame before, mostly; in stills the ways of `hints`."""
-    made = hints(b["alpha"])
-    use_last = b["is_clip"] * (torch.rand_like(b["is_clip"]) < 0.5).float()
-    return b["last"] * use_last + made * (1 - use_last)
-
-
-def own_hint(mpn: MPN, b: dict[str, Tensor]) -> Tensor:
-    """Often what MPN itself makes of a hint, so that its faults do not feed themselves."""
-    hint = hint_of(b)
-    if torch.rand(()) > P_OWN_BATCH:
-        return hint
-    with torch.no_grad():
-        made = mpn(b["image"], hint)[0].sigmoid()
-        if torch.rand(()) < 0.5:  # as the pipeline hands the last matte on
-            made = fattened(((made - 0.15) / 0.7).clamp(0, 1), 1)
-        made = shifted(made, 0.015)
-    use = (torch.rand_like(b["is_clip"]) < P_OWN).float()
-    return made * use + hint * (1 - use)
-
-
-def train_qun(data: Store, mpn: MPN, minutes: float, work: Path, start: Path | None) -> QUN:
-    model = QUN()
-    if start is not None:
-        b = data.batch(BATCH, MIDDLE)
-        load_released(
-            model,
-            start / "balanced/qun.onnx",
-            "qun.",
-            lambda: model(b["image"].cpu(), damaged(b["alpha"]).cpu()),
-        )
-    model = model.to(data.device, memory_format=torch.channels_last)
-
-    def step(progress: float) -> Losses:
-        b = data.batch(BATCH // 2, (SMALL, MIDDLE, LARGE)[int(torch.randint(0, 3, ()))])
-        with torch.no_grad():
-            coarse = mpn(b["image"], hint_of(b))[0].sigmoid()
-        one = model(b["image"], coarse)
-        two = model(b["image"], damaged(b["alpha"]))
-        return {
-            "mask": mask_loss(one, b["alpha"]) + 0.3 * mask_loss(two, b["alpha"]),
-            "gradient": 300 * gradient_loss(as_seen(one, b["full"]), b["full"]),
-            "consistency": 0.2 * (one.sigmoid() - two.sigmoid()).abs().mean(),
-            "identity": 0.1 * (one.sigmoid() - coarse).abs().mean(),
-        }
-
-    qun = fit("qun", model, step, minutes * 60, rate_of(start), work)
-    assert isinstance(qun, QUN)
-    return qun
-
-
-def as_seen(logits: Tensor, like: Tensor) -> Tensor:
-    """A mask at the size at which its edges are looked at."""
-    return F.interpolate(logits.sigmoid(), size=like.shape[2:], mode="bilinear")
-
-
-class BothMrn(nn.Module):
-    """The MRN of the larger presets and the slim one, taught side by side."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.full = MRN()
-        self.slim = MRN(slim=True)
-
-
-def train_mrn(
-    data: Crops, mpn: MPN, qun: QUN, minutes: float, work: Path, start: Path | None
-) -> BothMrn:
-    model = BothMrn()
-    if start is not None:
-        b = data.batch(BATCH)
-        image, mask = b["image"].cpu(), data.cut(b["low_alpha"], b).cpu()
-        for mrn, preset in ((model.full, "balanced"), (model.slim, "fast")):
-            file = start / preset / "mrn.onnx"
-            load_released(mrn, file, "mrn.", lambda mrn=mrn: mrn(image, mask))
-    model = model.to(data.device, memory_format=torch.channels_last)
-
-    def step(progress: float) -> Losses:
-        b = data.batch(BATCH // 2)
-        sizes = {"slim": SMALL, "full": LARGE if torch.rand(()) < P_LARGE else MIDDLE}
-        losses = {}
-        for name, size in sizes.items():
-            seen = met(data, b, mpn, qun, size)
-            for key, value in refinement_losses(getattr(model, name), seen).items():
-                losses[f"{name}_{key}"] = value
-        return losses
-
-    mrn = fit("mrn", model, step, minutes * 60, rate_of(start), work)
-    assert isinstance(mrn, BothMrn)
-    return mrn
-
-
-def train_slim(data: Crops, mpn: MPN, qun: QUN, slim: MRN, minutes: float, work: Path) -> None:
-    """The slim form longer, by itself: it has the least to see edges with."""
-
-    def step(progress: float) -> Losses:
-        seen = met(data, data.batch(BATCH // 2), mpn, qun, SMALL)
-        return refinement_losses(slim, seen, SLIM_EDGES)
-
-    fit("slim", slim.requires_grad_(True), step, minutes * 60, RATE_AGAIN, work)
-
-
-@torch.no_grad()
-def met(
-    data: Crops, b: dict[str, Tensor], mpn: MPN, qun: QUN, size: tuple[int, int]
-) -> dict[str, Tensor]:
-    """The crops of `b` as MRN meets them where the small frame is of that size."""
-    return data.seen_at(b, met_mask(b, mpn, qun, size), size[1])
-
-
-def met_mask(b: dict[str, Tensor], mpn: MPN, qun: QUN, size: tuple[int, int]) -> Tensor:
-    """The masks that MRN meets in use, at the start and later on, and a few worse ones."""
-    low, alpha = (
-        F.interpolate(b[k], size=size, mode="bilinear", antialias=True)
-        for k in ("low", "low_alpha")
-    )
-    unified = qun(low, mpn(low, hints(alpha))[0].sigmoid()).sigmoid()
-    worse = (torch.rand(len(low), 1, 1, 1, device=low.device) < P_WORSE).float()
-    return unified * (1 - worse) + damaged(alpha) * worse
-
-
-def refinement_losses(mrn: MRN, b: dict[str, Tensor], edges: float = EDGES) -> Losses:
-    raw, residual = mrn(b["image"], b["mask"])
-    alpha, truth = leaky_clip(raw), b["alpha"]
-    halves = F.avg_pool2d(alpha, 2), F.avg_pool2d(truth, 2)
-    return {
-        "alpha": (alpha - truth).abs().mean(),
-        "laplacian": 0.5 * laplacian_loss(alpha, truth),
-        "gradient": edges * gradient_loss(*halves),
-        "composition": composition_loss(alpha, truth, b["foreground"]),
-        "foreground": 2 * foreground_loss(residual, b["image"], b["foreground"], truth),
-    }
+from .stages import train_all
 
 
 def main() -> None:
@@ -255,14 +40,12 @@ def main() -> None:
     args.work.mkdir(parents=True, exist_ok=True)
     photos = Photos(args.data, args.work, args.seed)
     store.build(photos, args.frames)
-    low = Store(args.work, args.device)
-    mpn = train_mpn(low, args.minutes[0], args.work, args.start)
-    qun = train_qun(low, mpn, args.minutes[1], args.work, args.start)
-    del low
-    build_crops(photos, args.crops)
-    crops = Crops(args.work, args.device)
-    mrn = train_mrn(crops, mpn, qun, args.minutes[2], args.work, args.start)
-    train_slim(crops, mpn, qun, mrn.slim, args.minutes[3], args.work)
+
+    def crops() -> Crops:
+        build_crops(photos, args.crops)
+        return Crops(args.work, args.device)
+
+    train_all(Store(args.work, args.device), crops, args.minutes, args.work, args.start)
 
 
 if __name__ == "__main__":

@@ -22,9 +22,19 @@ def light(image: U8, rng: np.random.Generator, strength: float) -> U8:
     return image
 
 
+def low_light(image: U8, rng: np.random.Generator) -> U8:
+    """Too little light, its noise, and what the camera's gain makes of both."""
+    seen = image * rng.uniform(0.08, 0.4)
+    noise = rng.standard_normal(image.shape, np.float32) * np.sqrt(seen + 1)
+    seen = (seen + noise * rng.uniform(0.3, 0.9)) * rng.uniform(1.0, 5.0)
+    return np.clip(seen, 0, 255).astype(np.uint8)
+
+
 def degrade(image: U8, rng: np.random.Generator) -> U8:
     """Lens and motion blur, a small sensor, its noise, JPEG."""
     h, w = image.shape[:2]
+    if rng.random() < 0.06:
+        image = low_light(image, rng)
     if rng.random() < 0.25:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.2))
     if rng.random() < 0.1:

@@ -2,52 +2,104 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .store import KEYS
 
+Rows = NDArray[Any]
+
 P_CLIP = 0.2
+ROWS = 32  # of a batch
+TALL = 0.9  # aspect under which a frame is for the tall preset
+REFRESH = 120.0
 FLIP = 0.5
 P_NEARER = 0.6  # batches whose frames are cropped anew
 NEAREST = 0.75  # share of the frame's sides that such a crop keeps at least
 
 
+class Shards:
+    """Files of rows in memory, one array for each key and file; more can be added."""
+
+    def __init__(self) -> None:
+        self.parts: list[dict[str, Rows]] = []
+        self.names: set[str] = set()
+
+    def add(self, paths: list[Path]) -> None:
+        for path in paths:
+            if path.name not in self.names:
+                self.parts.append(dict(np.load(path)))
+                self.names.add(path.name)
+        self.ends = np.cumsum([len(part["alpha"]) for part in self.parts])
+        self.aspect = np.concatenate([part["aspect"] for part in self.parts])
+
+    def __len__(self) -> int:
+        return int(self.ends[-1])
+
+    def take(self, rows: Rows) -> dict[str, Rows]:
+        part = np.searchsorted(self.ends, rows, side="right")
+        at = rows - np.concatenate([[0], self.ends])[part]
+        return {
+            key: np.stack([self.parts[p][key][i] for p, i in zip(part, at, strict=True)])
+            for key in KEYS
+        }
+
+
 class Store:
-    """All shards in memory as uint8; `batch` draws from stills and from clips."""
+    """All shards in memory as uint8; `batch` draws from stills and from clips.
+
+    Shards that are written meanwhile are taken up every `REFRESH` seconds.
+    """
 
     def __init__(self, work: Path, device: str) -> None:
-        self.device = device
-        self.stills = self._load(sorted(work.glob("still*.npz")))
+        self.device, self.work, self.rows, self.half = device, work, ROWS, False
+        self.stills, self.clips = Shards(), Shards()
         clips = sorted(work.glob("clip_*.npz"))
-        self.clips = self._load(clips) if clips else None
-        starts = np.cumsum([0] + [len(np.load(c)["alpha"]) for c in clips])[:-1]
-        total = len(self.clips["alpha"]) if self.clips is not None else 0
+        if clips:
+            self.clips.add(clips)
+        starts = [0, *self.clips.ends[:-1]] if clips else []
+        total = len(self.clips) if clips else 0
         self.inner = np.setdiff1d(np.arange(total), starts)  # frames that have one before
+        self.refresh()
 
-    @staticmethod
-    def _load(paths: list[Path]) -> dict[str, np.ndarray]:
-        parts = [dict(np.load(p)) for p in paths]
-        return {k: np.concatenate([p[k] for p in parts]) for k in KEYS}
+    def refresh(self) -> None:
+        self.stills.add(sorted(self.work.glob("still*.npz")))
+        self.tall = np.flatnonzero(self.stills.aspect < TALL)
+        self.looked = time.monotonic()
 
     def batch(self, n: int, size: tuple[int, int]) -> dict[str, Tensor]:
         """image, alpha, last (the matte before, zero in stills), r3, r4; size is (h, w).
 
         `full` is alpha at the store's own size; `taught` is 1 where r3 and r4 are the teacher's.
+        A size that is taller than wide gets frames that were so.
         """
-        from_clips = int(np.random.binomial(n, P_CLIP)) if self.clips is not None else 0
-        rows = np.random.randint(0, len(self.stills["alpha"]), n - from_clips)
-        parts = [{**{k: v[rows] for k, v in self.stills.items()}}]
+        if time.monotonic() - self.looked > REFRESH:
+            self.refresh()
+        upright = size[0] > size[1]
+        from_clips = int(np.random.binomial(n, P_CLIP)) if len(self.inner) and not upright else 0
+        rows = np.random.randint(0, len(self.stills), n - from_clips)
+        if upright:
+            rows = np.random.choice(self.tall, n)
+        parts = [self.stills.take(rows)]
         parts[0]["last"] = np.zeros_like(parts[0]["alpha"])
-        if from_clips and self.clips is not None:
+        if from_clips:
             rows = np.random.choice(self.inner, from_clips)
-            parts.append({k: v[rows] for k, v in self.clips.items()})
-            parts[1]["last"] = self.clips["alpha"][rows - 1]
+            parts.append(self.clips.take(rows))
+            parts[1]["last"] = self.clips.take(rows - 1)["alpha"]
         whole = {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
+        return self._tensors(whole, from_clips, size)
+
+    def _tensors(
+        self, whole: dict[str, Rows], from_clips: int, size: tuple[int, int]
+    ) -> dict[str, Tensor]:
+        n = len(whole["alpha"])
         out = {
             "image": self._tensor(whole["image"]).permute(0, 3, 1, 2),
             "alpha": self._tensor(whole["alpha"])[:, None],
@@ -66,7 +118,7 @@ class Store:
         ].float()
         return recoloured(flipped(out))
 
-    def _tensor(self, array: np.ndarray) -> Tensor:
+    def _tensor(self, array: Rows) -> Tensor:
         return torch.from_numpy(array).to(self.device).float() / 255
 
 

@@ -2,10 +2,15 @@
 
 A crop is 256x256 of a 768x512 frame; the frame itself is kept at 192x128, so
 that MRN meets the masks that MPN and QUN really make of it.
+
+    python -m tools.train.crops --data ../shared/data --crops 12000
+
+makes them beside the training of the other two.
 """
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +28,8 @@ RATIO = 4
 SIDE = 256
 SHARD = 250
 PER_FRAME = 2
+ROWS = 32  # of MPN's batches; a batch of crops has half as many
+P_HAIR = 0.5  # frames with drawn strands
 MULTIPLE = 16  # MRN halves the mask's grid twice
 KEYS = ("low", "low_alpha", "image", "alpha", "foreground", "window")
 
@@ -35,7 +42,7 @@ def build_crops(photos: Photos, count: int) -> None:
 def _crops(photos: Photos, frames: Frames, names: list[str]) -> None:
     cv2.setNumThreads(1)
     for name in names:
-        frames.rng = photos.rng(name)
+        frames.rng, frames.p_hair = photos.rng(name), P_HAIR
         rows: list[tuple[Any, ...]] = []
         while len(rows) < SHARD:
             image, alpha, front = frames.make(LOW[0] * RATIO, LOW[1] * RATIO)
@@ -68,16 +75,16 @@ class Crops:
 
     def __init__(self, work: Path, device: str) -> None:
         parts = [dict(np.load(p)) for p in sorted(work.glob("crop*.npz"))]
-        self.rows = {k: np.concatenate([p[k] for p in parts]) for k in KEYS}
-        self.device = device
+        self.all = {k: np.concatenate([p[k] for p in parts]) for k in KEYS}
+        self.device, self.rows, self.half = device, ROWS, False
 
     def batch(self, n: int) -> dict[str, Tensor]:
         """low (N, 3, 128, 192) with low_alpha; image and foreground (N, 3, 256, 256) with alpha.
 
         `window` (N, 2) is the crop's top left on the low frame.
         """
-        rows = np.random.randint(0, len(self.rows["alpha"]), n)
-        b = {k: torch.from_numpy(v[rows]).to(self.device) for k, v in self.rows.items()}
+        rows = np.random.randint(0, len(self.all["alpha"]), n)
+        b = {k: torch.from_numpy(v[rows]).to(self.device) for k, v in self.all.items()}
         out = {k: b[k].permute(0, 3, 1, 2).float() / 255 for k in ("low", "image", "foreground")}
         out |= {k: b[k][:, None].float() / 255 for k in ("low_alpha", "alpha")}
         out["window"] = b["window"]
@@ -107,3 +114,17 @@ class Crops:
             for k in names
         }
         return {**out, "mask": self.cut(mask, b, side // RATIO)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, default=Path(".train"))
+    parser.add_argument("--crops", type=int, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    build_crops(Photos(args.data, args.work, args.seed), args.crops)
+
+
+if __name__ == "__main__":
+    main()

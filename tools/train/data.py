@@ -1,96 +1,50 @@
-"""Photographs of people, their mattes and empty rooms, framed as a webcam sees them.
+"""Training frames: people over rooms and as they were photographed.
 
-Everything is RGB uint8 and held in memory, decoded once; `Frames.make` returns
-one new training frame each time: a picture, its alpha and its foreground.
+`Frames.make` returns one new frame each time: a picture, its alpha and its foreground,
+RGB uint8. Half of the frames show heads as a webcam does, the others people as varied
+as they are.
 """
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from tools.evaluate.foreground import blur_fusion
-
+from . import objects
 from .augment import degrade, light
-
-U8 = NDArray[np.uint8]
+from .drawing import onto, over
+from .framing import Matrix, anywhere, around_head, warped
+from .hair import hair
+from .people import U8, Person, load_people, load_rooms
 
 # How often a frame is made in each way. Composites have an exact alpha;
 # originals have the real light and edges, and the teacher's matte.
-P_EMPTY = 0.05
+P_EMPTY = 0.1
 P_COMPOSITE = 0.55
-P_SECOND_PERSON = 0.08
+P_COMPOSITE_ANYWHERE = 0.4
 P_PLAIN_BACKGROUND = 0.12
 P_ALIKE = 0.25  # a background in the person's own colours: pale shoulder, pale wall
 P_PORTRAIT_ON_WALL = 0.07  # a photograph of somebody behind: not the person
 P_SAME_LIGHT = 0.4  # person and room dimmed or tinted together
 P_OWN_LENS = 0.35  # the person blurred, compressed or noisy where the room is not
+P_OTHERS_ROOM = 0.3  # a background cut from a photograph of people: streets, fields, stages
+P_HELD, P_ARM, P_BEHIND = 0.12, 0.1, 0.25  # drawn into composites
+P_HAIR = 0.1  # strands drawn onto somebody; `Frames.p_hair`
+OTHERS = (0.92, 0.08)  # chances of 0, 1, ... more people in a webcam's frame
+OTHERS_ANYWHERE = (0.7, 0.15, 0.08, 0.04, 0.03)
 # Official portraits are framed as a webcam frames: they come more often.
 WEIGHTS = {"portrait": 3.0, "small": 2.5, "unsplash": 2.0, "street": 1.0, "hair": 0.7}
-ZOOM = {"portrait": 1.9, "small": 1.8, "hair": 1.5, "unsplash": 3.0, "street": 4.0}
-
-
-@dataclass(frozen=True)
-class Person:
-    """One photograph: picture and straight foreground (H, W, 3), alpha (H, W)."""
-
-    kind: str
-    image: U8
-    foreground: U8
-    alpha: U8
-    head_x: float
-    head_top: int
-
-
-def read_rgb(path: Path) -> U8:
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise FileNotFoundError(path)
-    return np.ascontiguousarray(image[..., ::-1])
-
-
-def foreground_of(image: U8, alpha: U8) -> U8:
-    """Blur fusion, and the picture itself where alpha is full."""
-    front = (blur_fusion(image, alpha) + 0.5).astype(np.uint8)
-    return np.where(alpha[..., None] > 0.98 * 255, image, front).astype(np.uint8)
-
-
-def load_people(data: Path, cache: Path) -> list[Person]:
-    """All photographs, their foregrounds estimated once and kept in `cache`."""
-    if cache.exists():
-        people: list[Person] = pickle.loads(cache.read_bytes())
-        return people
-    people = _read_people(data)
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    cache.write_bytes(pickle.dumps(people))
-    return people
-
-
-def _read_people(data: Path) -> list[Person]:
-    people = []
-    for path in sorted((data / "people").glob("*.jpg")):
-        alpha = cv2.imread(str(data / "alpha" / f"{path.stem}.png"), cv2.IMREAD_GRAYSCALE)
-        if alpha is None:
-            continue
-        image = read_rgb(path)
-        rows = np.flatnonzero((alpha > 127).sum(1) > alpha.shape[1] * 0.03)
-        if not len(rows):
-            continue
-        top = int(rows[0])
-        band = alpha[top : top + max(8, alpha.shape[0] // 12)].astype(np.float32).sum(0)
-        head_x = float((band * np.arange(len(band))).sum() / max(band.sum(), 1))
-        kind = path.stem.split("_")[0]
-        people.append(Person(kind, image, foreground_of(image, alpha), alpha, head_x, top))
-    return people
-
-
-def load_rooms(data: Path) -> list[U8]:
-    return [read_rgb(path) for path in sorted((data / "rooms").glob("*.jpg"))]
+WEIGHTS |= {"mixed": 4.0, "mask": 1.5, "fashion": 1.5, "flickr": 2.5, "webcam": 3.0, "cctv": 2.0}
+# Share of each kind's frames that are cropped anywhere; the others are cropped around a head.
+ANYWHERE = {"portrait": 0.2, "small": 0.2, "unsplash": 0.5, "street": 0.5, "hair": 0.2}
+ANYWHERE |= {"mixed": 0.85, "mask": 0.3, "fashion": 0.8, "flickr": 0.85, "webcam": 0.4, "cctv": 1.0}
+ASPECTS = (4 / 3, 16 / 9)  # of webcams
+ASPECTS_ANYWHERE = (0.56, 1.95)  # of photographs, evenly in their logarithm
+EMPTY_TRIES = 6
+NOBODY = 8  # highest alpha in a background cut from a photograph of people
 
 
 @dataclass(frozen=True)
@@ -113,11 +67,15 @@ class Photos:
 
 
 class Frames:
-    """An endless supply of frames; one generator per process, seeded by it."""
+    """An endless supply of frames; one generator per process, seeded by it.
+
+    `aspect` is that of the last frame before it was stretched to the size asked for.
+    """
 
     def __init__(self, people: list[Person], rooms: list[U8], seed: int) -> None:
         self.people, self.rooms = people, rooms
         self.rng = np.random.default_rng(seed)
+        self.aspect, self.p_hair = 1.0, P_HAIR
         weights = np.array([WEIGHTS[p.kind] for p in people])
         count = {k: sum(p.kind == k for p in people) for k in WEIGHTS}
         # Between "every photo alike" and "every kind alike".
@@ -127,34 +85,69 @@ class Frames:
     def make(self, width: int, height: int) -> tuple[U8, U8, U8]:
         """Picture and foreground (height, width, 3), alpha (height, width)."""
         rng = self.rng
-        aspect = float(rng.choice([4 / 3, 16 / 9, rng.uniform(1.2, 1.9)]))
-        if rng.random() < P_EMPTY:
-            image = self._background(width, height, aspect)
-            alpha = np.zeros((height, width), np.uint8)
-            return degrade(light(image, rng, 0.3), rng), alpha, image
         person = self._person()
-        original = rng.random() >= P_COMPOSITE
-        maps = self._frame(person, width, height, aspect, original=original)
-        if original:
-            image, front, alpha = self._warp(person, maps, width, height, original=True)
-            both = light(np.concatenate([image, front]), rng, 0.25)
-            return degrade(both[:height], rng), alpha, both[height:]
-        _, front, alpha = self._warp(person, maps, width, height, original=False)
+        free = rng.random() < ANYWHERE[person.kind]
+        if free:
+            self.aspect = float(np.exp(rng.uniform(*np.log(ASPECTS_ANYWHERE))))
+        else:
+            self.aspect = float(rng.choice([*ASPECTS, rng.uniform(1.2, 1.9)]))
+        if rng.random() < P_EMPTY:
+            image = self._background(width, height)
+            alpha = np.zeros((height, width), np.uint8)
+            if rng.random() < P_BEHIND:
+                image = objects.behind(image, alpha, self._room(), rng)
+            return degrade(light(image, rng, 0.3), rng), alpha, image
+        if rng.random() < (P_COMPOSITE_ANYWHERE if free else P_COMPOSITE):
+            return self._composite(person, (width, height), free)
+        maps = self._frame(person, (width, height), free, original=True)
+        image, front, alpha = warped(person, maps, (width, height), original=True)
+        if rng.random() < self.p_hair and (strands := hair(front, alpha, rng)):
+            image, (front, alpha) = onto(image, strands), over(front, alpha, strands)
+        both = light(np.concatenate([image, front]), rng, 0.25)
+        return degrade(both[:height], rng), alpha, both[height:]
+
+    def _composite(self, person: Person, size: tuple[int, int], free: bool) -> tuple[U8, U8, U8]:
+        rng, height = self.rng, size[1]
+        maps = self._frame(person, size, free, original=False)
+        _, front, alpha = warped(person, maps, size, original=False)
+        front, alpha = self._drawn_on(person, maps, front, alpha)
         front = light(front, rng, 0.2)
         if rng.random() < P_OWN_LENS:
             front = degrade(front, rng)
-        back = light(self._background(width, height, aspect), rng, 0.3)
+        back = light(self._background(*size), rng, 0.3)
         if rng.random() < P_PORTRAIT_ON_WALL:
             self._hang_portrait(back)
+        if rng.random() < P_BEHIND:
+            back = objects.behind(back, alpha, self._room(), rng)
         if rng.random() < P_ALIKE:
             back = self._alike(back, front, alpha)
-        if rng.random() < P_SECOND_PERSON:
-            front, alpha = self._beside(front, alpha, width, height, aspect)
+        chances = OTHERS_ANYWHERE if free else OTHERS
+        for _ in range(int(rng.choice(len(chances), p=chances))):
+            front, alpha = self._beside(front, alpha, free)
         image = blend(front, alpha, back)
         if rng.random() < P_SAME_LIGHT:
             both = light(np.concatenate([image, front]), rng, 0.4)
             image, front = both[:height], both[height:]
         return degrade(image, rng), alpha, front
+
+    def _drawn_on(self, p: Person, maps: Matrix, front: U8, alpha: U8) -> tuple[U8, U8]:
+        """Strands of hair, something held or worn, an arm: what is drawn belongs to the person."""
+        rng, face = self.rng, None
+        if p.heads:
+            x, top, head = p.heads[0]
+            face = tuple(float(v) for v in maps @ np.array([x, top + 0.6 * head, 1]))
+        skin = objects.skin_of(front, alpha, face, rng)
+        if rng.random() < self.p_hair and (strands := hair(front, alpha, rng)):
+            front, alpha = over(front, alpha, strands)
+        if rng.random() < P_HELD:
+            front, alpha = objects.held(front, alpha, self._room(), skin, rng)
+        if rng.random() < P_ARM:
+            front, alpha = objects.arm(front, alpha, face, skin, rng)
+        return front, alpha
+
+    def _frame(self, p: Person, size: tuple[int, int], free: bool, *, original: bool) -> Matrix:
+        framing = anywhere if free else around_head
+        return framing(p, self.rng, size, self.aspect, original=original)
 
     def _alike(self, back: U8, front: U8, alpha: U8) -> U8:
         """`back` moved towards the mean colour of one band of the person."""
@@ -184,87 +177,53 @@ class Frames:
     def _person(self) -> Person:
         return self.people[int(self.rng.choice(len(self.people), p=self.chances))]
 
-    def _beside(
-        self, front: U8, alpha: U8, width: int, height: int, aspect: float
-    ) -> tuple[U8, U8]:
-        """A second person behind the first; the union of both is the matte."""
-        other = self._person()
-        maps = self._frame(other, width, height, aspect, original=False)
-        maps[0, 2] += self.rng.uniform(-0.6, 0.6) * width
-        _, front2, alpha2 = self._warp(other, maps, width, height, original=False)
+    def _beside(self, front: U8, alpha: U8, free: bool) -> tuple[U8, U8]:
+        """Another person behind the first; the union of both is the matte."""
+        other, (height, width) = self._person(), alpha.shape
+        maps = self._frame(other, (width, height), free, original=False)
+        if not free:
+            maps[0, 2] += self.rng.uniform(-0.6, 0.6) * width
+        _, front2, alpha2 = warped(other, maps, (width, height), original=False)
         a1, a2 = alpha.astype(np.float32) / 255, alpha2.astype(np.float32) / 255
         union = a1 + (1 - a1) * a2
         share = (a1 / np.maximum(union, 1e-4))[..., None]
         colour = front * share + light(front2, self.rng, 0.2) * (1 - share)
         return colour.astype(np.uint8), (union * 255 + 0.5).astype(np.uint8)
 
-    def _frame(
-        self, p: Person, width: int, height: int, aspect: float, *, original: bool
-    ) -> NDArray[np.float64]:
-        """2x3 matrix, photo to frame: a crop around the head that stays on the photo."""
-        rng = self.rng
-        ph, pw = p.alpha.shape
-        zoom = float(np.exp(rng.uniform(np.log(0.9), np.log(ZOOM[p.kind]))))
-        crop_h = ph / zoom
-        crop_w = crop_h * aspect
-        touches = (p.alpha[:, :2] > 60).any() or (p.alpha[:, -2:] > 60).any()
-        if touches and crop_w > pw:  # an original cannot grow; a composite's shoulders can
-            width_kept = pw * rng.uniform(1.0, 1.0 if original else 1.35)
-            squeeze = rng.uniform(1.0, 1.25)
-            crop_h, crop_w = min(crop_h, crop_h * width_kept * squeeze / crop_w), width_kept
-        roomy = 0.3 if crop_h > 0.8 * ph else 0.15
-        y0 = p.head_top - rng.uniform(-0.04, roomy) * crop_h
-        if p.head_top < 3:
-            y0 = max(y0, 0.0)
-        x0 = p.head_x - crop_w * rng.uniform(0.3, 0.7)
-        if touches:
-            x0 = float(np.clip(x0, 0, pw - crop_w)) if crop_w <= pw else (pw - crop_w) / 2
-        if y0 + crop_h > ph:
-            y0 = ph - crop_h
-        sx, sy = width / crop_w, height / crop_h
-        flip = rng.random() < 0.5
-        angle = float(np.clip(rng.normal(0, 4), -12, 12)) if rng.random() < 0.5 else 0.0
-        move = np.array([[sx, 0, -x0 * sx], [0, sy, -y0 * sy], [0, 0, 1]])
-        if flip:
-            move = np.array([[-1, 0, width], [0, 1, 0], [0, 0, 1]]) @ move
-        turn = np.vstack([cv2.getRotationMatrix2D((width / 2, height), angle, 1.03), [0, 0, 1]])
-        return (turn @ move)[:2]
-
-    def _warp(
-        self, p: Person, m: NDArray[np.float64], width: int, height: int, *, original: bool
-    ) -> tuple[U8, U8, U8]:
-        size = (width, height)
-        border = cv2.BORDER_REFLECT_101 if original else cv2.BORDER_REPLICATE
-        sources = (p.image, p.foreground, p.alpha)
-        shrink = min(1.0, max(abs(m[0, 0]), abs(m[1, 1])))
-        if shrink < 0.6:  # an affine warp alone would alias
-            sources = tuple(
-                cv2.resize(s, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
-                for s in sources
-            )
-            m = m.copy()
-            m[:, :2] /= shrink
-        image = cv2.warpAffine(sources[0], m, size, borderMode=border) if original else sources[0]
-        front = cv2.warpAffine(sources[1], m, size, borderMode=border)
-        alpha = cv2.warpAffine(sources[2], m, size, borderMode=border)
-        return image, front, alpha
-
-    def _background(self, width: int, height: int, aspect: float) -> U8:
+    def _background(self, width: int, height: int) -> U8:
         rng = self.rng
         if rng.random() < P_PLAIN_BACKGROUND:
             return self._plain(width, height)
-        room = self.rooms[int(rng.integers(len(self.rooms)))]
-        rh, rw = room.shape[:2]
-        crop_h = min(rh, rw / aspect) * rng.uniform(0.35, 1.0)
-        crop_w = crop_h * aspect
-        x, y = rng.uniform(0, rw - crop_w), rng.uniform(0, rh - crop_h)
-        part = room[int(y) : int(y + crop_h) + 1, int(x) : int(x + crop_w) + 1]
+        part = self._others_room() if rng.random() < P_OTHERS_ROOM else None
+        if part is None:
+            part = self._room()
         image = cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR)
         if rng.random() < 0.5:
             image = image[:, ::-1]
         if rng.random() < 0.4:  # out of focus
             image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 0.02 * width))
         return np.ascontiguousarray(image)
+
+    def _room(self) -> U8:
+        rng = self.rng
+        room = self.rooms[int(rng.integers(len(self.rooms)))]
+        rh, rw = room.shape[:2]
+        crop_h = min(rh, rw / self.aspect) * rng.uniform(0.35, 1.0)
+        crop_w = crop_h * self.aspect
+        x, y = rng.uniform(0, rw - crop_w), rng.uniform(0, rh - crop_h)
+        return room[int(y) : int(y + crop_h) + 1, int(x) : int(x + crop_w) + 1]
+
+    def _others_room(self) -> U8 | None:
+        """A part of somebody's photograph in which nobody is; None where none is found."""
+        rng = self.rng
+        for _ in range(EMPTY_TRIES):
+            p = self._person()
+            ph, pw = p.alpha.shape
+            h, w = (int(side * rng.uniform(0.3, 0.9)) for side in (ph, pw))
+            y, x = int(rng.integers(ph - h)), int(rng.integers(pw - w))
+            if p.alpha[y : y + h, x : x + w].max() < NOBODY:
+                return p.image[y : y + h, x : x + w]
+        return None
 
     def _plain(self, width: int, height: int) -> U8:
         """A wall: two colours that run into each other."""

@@ -24,12 +24,12 @@ from onnx import helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from .__main__ import BothMrn, Taught
 from .lite0 import Scaled
 from .mpn import MPN
 from .mrn import MRN
 from .qun import QUN
 from .released import matched
+from .stages import BothMrn, Taught
 
 OPSET = 17
 PRESETS = {"fast": (96, 128), "balanced": (128, 192), "quality": (160, 256), "tall": (256, 160)}
@@ -82,6 +82,11 @@ def ready(model: nn.Module) -> nn.Module:
                 if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                     module[at] = fuse_conv_bn_eval(conv, norm)
                     module[at + 1] = nn.Identity()
+    return rounded(model)
+
+
+def rounded(model: nn.Module) -> nn.Module:
+    """Weights as the files hold them."""
     for weight in model.parameters():
         if weight.numel() >= SMALLEST_HALVED:
             weight.data = weight.data.half().float()
@@ -122,34 +127,53 @@ def halve(graph: onnx.GraphProto) -> None:
 
 
 @torch.no_grad()
-def halfway(model: nn.Module, path: Path, prefix: str) -> None:
-    """A model that is `ready`, half way back to the ONNX weights that it was trained on from.
+def towards(model: nn.Module, path: Path, prefix: str, share: float) -> nn.Module:
+    """A model that is `ready`, moved that share of the way to the weights of an ONNX file.
 
-    The mean of both is steadier than either on pictures unlike those for training
-    (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
+    The mean of the weights before and after training is steadier than either on pictures
+    unlike those for training (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
     """
     for _, module, weight, bias in matched(model, path, prefix):
-        module.weight.lerp_(weight, 0.5)
+        module.weight.lerp_(weight, share)
         if module.bias is not None and bias is not None:
-            module.bias.lerp_(bias, 0.5)
+            module.bias.lerp_(bias, share)
+    return rounded(model)
 
 
-def networks(work: Path, start: Path | None = None) -> dict[str, dict[str, nn.Module]]:
-    """The three of each preset: one set of weights, but for the slim MRN of `fast`."""
-    taught = averaged(Taught(), work / "mpn.pt")
+def trained(name: str, model: nn.Module, work: Path) -> nn.Module:
+    """The averaged weights of `work/name.pt`; where it was not trained, as it is, but `ready`."""
+    path = work / f"{name}.pt"
+    return averaged(model, path) if path.exists() else ready(model.eval())
+
+
+def networks(
+    work: Path, start: Path | None = None, share: float = 0.5
+) -> dict[str, dict[str, nn.Module]]:
+    """The three of each preset: one set of weights, but for the slim MRN of `fast`.
+
+    MPN and QUN are moved that share of the way back to `start`; what was not trained is
+    taken from there.
+    """
+    taught, qun = trained("mpn", Taught(), work), trained("qun", QUN(), work)
+    both, slim = trained("mrn", BothMrn(), work), trained("slim", MRN(slim=True), work)
     assert isinstance(taught, Taught)
-    if start is not None:
-        halfway(taught.mpn, start / "balanced/mpn.onnx", "mpn.")
-    qun, mrn = averaged(QUN(), work / "qun.pt"), averaged(BothMrn(), work / "mrn.pt")
-    slim = averaged(MRN(slim=True), work / "slim.pt")
     assert isinstance(qun, QUN)
-    assert isinstance(mrn, BothMrn)
+    assert isinstance(both, BothMrn)
     assert isinstance(slim, MRN)
+    if start is not None:
+        for name, part, model, preset in (
+            ("mpn", "mpn", taught.mpn, "balanced"),
+            ("qun", "qun", qun, "balanced"),
+            ("mrn", "mrn", both.full, "balanced"),
+            ("slim", "mrn", slim, "fast"),
+        ):
+            back = (share if part != "mrn" else 0.0) if (work / f"{name}.pt").exists() else 1.0
+            towards(model, start / preset / f"{part}.onnx", f"{part}.", back)
     return {
         preset: {
             "mpn": CoarseMask(taught.mpn),
             "qun": UnifiedMask(qun),
-            "mrn": AlphaAndResidual(slim if preset == "fast" else mrn.full),
+            "mrn": AlphaAndResidual(slim if preset == "fast" else both.full),
         }
         for preset in PRESETS
     }
@@ -182,9 +206,17 @@ def entry(
     )
 
 
-def export(work: Path, folder: Path, picture: Path, start: Path | None = None) -> None:
+def export(
+    work: Path,
+    folder: Path,
+    picture: Path,
+    start: Path | None = None,
+    share: float = 0.5,
+    fast_share: float = 0.5,
+) -> None:
     entries = ['# Written by tools/train/export.py\ncolour = "RGB"\nrange = [0.0, 1.0]\n']
-    models = networks(work, start)
+    models = networks(work, start, share)
+    models["fast"] = networks(work, start, fast_share)["fast"]
     for preset, (h, w) in PRESETS.items():
         for name, model in models[preset].items():
             shapes = signature(name, h, w)
@@ -226,10 +258,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("engines"))
     parser.add_argument("--picture", type=Path, default=Path("bshm_live/assets/demo.mp4"))
     parser.add_argument(
-        "--start", type=Path, help="the networks trained on from, as they were: MPN half way back"
+        "--start",
+        type=Path,
+        help="the networks trained on from, as they were: MPN and QUN part way back",
     )
+    parser.add_argument("--share", type=float, default=0.5, help="of the way back to --start")
+    parser.add_argument("--fast-share", type=float, default=0.5, help="the same for `fast`")
     args = parser.parse_args()
-    export(args.work, args.out, args.picture, args.start)
+    export(args.work, args.out, args.picture, args.start, args.share, args.fast_share)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from bshm_live.files import replacing
 
 from .losses import finite
 
-CHECKPOINT_SECONDS = 120
+CHECKPOINT_SECONDS = 60
 LONGEST_STEP = 5.0  # a step in which the machine slept counts no more than this
 WARM_UP = 0.02
 SLOW = 0.25  # of the rate, for what is pretrained

@@ -6,11 +6,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+SOMEBODY = 20.0  # pixels of alpha from which on a picture shows somebody
+
 
 def mask_loss(logits: Tensor, alpha: Tensor) -> Tensor:
     """Cross-entropy, which moves what is far off, and L1, which is what is measured."""
     bce = F.binary_cross_entropy_with_logits(logits, alpha)
     return bce + F.l1_loss(logits.sigmoid(), alpha)
+
+
+def overlap_loss(logits: Tensor, alpha: Tensor) -> Tensor:
+    """1 - intersection over union of each picture: a small person counts as much as a large one.
+
+    Soft, as in Rahman and Wang (2016). Nothing where nobody is.
+    """
+    mask = logits.sigmoid()
+    both = (mask * alpha).sum((1, 2, 3))
+    either = (mask + alpha - mask * alpha).sum((1, 2, 3))
+    somebody = (alpha.sum((1, 2, 3)) > SOMEBODY).float()
+    return ((1 - both / (either + 1)) * somebody).mean()
 
 
 def laplacian_loss(alpha: Tensor, truth: Tensor, levels: int = 4) -> Tensor:

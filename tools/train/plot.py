@@ -29,8 +29,10 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(".train"))
     parser.add_argument("--out", type=Path, default=Path("engines/loss.png"))
     args = parser.parse_args()
-    figure, axes = plt.subplots(1, len(NETWORKS), figsize=(15, 3.2), constrained_layout=True)
-    for axis, name in zip(axes, NETWORKS, strict=True):
+    names = [name for name in NETWORKS if (args.work / f"{name}.csv").exists()]
+    size = (3.75 * len(names), 3.2)
+    figure, axes = plt.subplots(1, len(names), figsize=size, constrained_layout=True, squeeze=False)
+    for axis, name in zip(axes[0], names, strict=True):
         log = read_log(args.work / f"{name}.csv")
         minutes = [seconds / 60 for seconds in log["spent"]]
         for key in log.keys() - NOT_LOSSES:

@@ -4,12 +4,17 @@ Each shard holds frames at 256x160 with alpha, and the teacher's recurrent
 feature maps at 1/8 (`r3`) and 1/16 (`r4`) of its 256x144 picture: the student's
 decoder is made to predict them, which teaches it more per frame than the
 matte alone. The teacher takes six times as long as the frame itself, so that
-half of the stills go without. Clips are stored in order with the recurrent
+most of the stills go without. Clips are stored in order with the recurrent
 teacher's mattes.
+
+    python -m tools.train.store --data ../shared/data --frames 30000
+
+fills a store beside a training that has begun: it takes up new shards as they come.
 """
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from multiprocessing import Process
 from pathlib import Path
@@ -24,8 +29,9 @@ from .data import Frames, Photos
 
 WIDTH, HEIGHT = 256, 160
 SHARD = 500
-TAUGHT = 0.5  # share of the shards of stills with the teacher's maps; zeros in the others
-KEYS = ("image", "alpha", "r3", "r4", "taught")
+TAUGHT = 0.25  # share of the shards of stills with the teacher's maps; zeros in the others
+TAUGHT_ASPECT = 1.1  # narrower frames are squeezed too much for the teacher
+KEYS = ("image", "alpha", "r3", "r4", "taught", "aspect")
 TEACHER = "rivals/rvm_144x256.onnx"
 RECURRENT = {"r1": (72, 128, 16), "r2": (36, 64, 20), "r3": (18, 32, 40), "r4": (9, 16, 64)}
 
@@ -97,8 +103,9 @@ def stills(photos: Photos, frames: Frames, names: list[str]) -> None:
         for _ in range(SHARD):
             image, alpha, _ = frames.make(WIDTH, HEIGHT)
             teacher.reset()
-            maps = features(teacher(image)) if taught(name) else no_features()
-            rows.append((image, alpha, *maps, taught(name)))
+            seen = taught(name) and frames.aspect > TAUGHT_ASPECT
+            maps = features(teacher(image)) if seen else no_features()
+            rows.append((image, alpha, *maps, seen, np.float32(frames.aspect)))
         save_rows(photos.work / name, KEYS, rows)
         print(name, flush=True)
 
@@ -125,7 +132,8 @@ def clips(data: Path, work: Path) -> None:
             )
             out = teacher(image)
             alpha = cv2.resize((out["pha"][0, ..., 0] * 255).astype(np.uint8), (WIDTH, HEIGHT))
-            rows.append((image, alpha, *features(out), True))
+            aspect = np.float32(frame.shape[1] / frame.shape[0])
+            rows.append((image, alpha, *features(out), True, aspect))
         save_rows(path, KEYS, rows)
         print(path.name, len(rows), flush=True)
 
@@ -136,3 +144,18 @@ def build(photos: Photos, count: int) -> None:
     # The slow ones first, so that both processes have as many of them.
     in_parallel(photos, sorted(names, key=taught, reverse=True), stills)
     clips(photos.data, photos.work)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, default=Path(".train"))
+    parser.add_argument("--frames", type=int, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+    build(Photos(args.data, args.work, args.seed), args.frames)
+
+
+if __name__ == "__main__":
+    main()

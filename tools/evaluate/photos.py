@@ -1,0 +1,200 @@
+"""Our presets and other networks on varied photographs that were put aside.
+
+    python -m tools.evaluate.photos ../shared/data [--rivals ../shared/data/rivals]
+
+The second set of photographs (`people2`, `alpha2`) names its sources (`mixed_0001.jpg`);
+of each source the names whose SHA-256 is lowest are put aside and never trained on. What
+is printed is Markdown: intersection over union at 0.5, by source, and by the skin tone of
+the faces found. The mattes are a teacher's (Robust Video Matting at 512x512, second pass
+on the same picture), which flatters it where it is compared, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from bshm_live.errors import BshmError, SourceError
+from bshm_live.matting.bshm import Bshm
+from bshm_live.runtimes.choice import get_runtime, load_bshm
+from bshm_live.settings import PRESETS, RUNTIMES
+from bshm_live.types import Alpha, Picture
+
+from .clips import in_unit, read_still
+from .networks import THREADS, Rival
+from .report import Report
+
+PUT_ASIDE = {"mixed": 100, "mask": 30, "fashion": 30, "flickr": 25, "webcam": 12, "cctv": 3}
+LOW_IOU = 0.8  # under it somebody or a good part of somebody is missing, or much is kept
+# Individual typology angle in degrees (Chardon et al. 1991), lower bounds, the two lightest
+# of the six groups taken together.
+TONES = {"light": 41.0, "intermediate": 28.0, "tan": 10.0, "brown": -30.0, "dark": -91.0}
+SMALLEST_FACE = 12  # pixels of width under which a face's colour says nothing
+
+Matter = Callable[[Picture], Alpha]
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photograph (H, W, 3) BGR, its matte (H, W) in [0, 1], and the groups that it is in."""
+
+    source: str
+    picture: Picture
+    truth: Alpha
+    tone: str | None
+
+
+def put_aside(data: Path) -> set[str]:
+    """The names, without ending, of the photographs of `data/people2` put aside: 200 in all."""
+    names = [path.stem for path in (data / "people2").glob("*.jpg")]
+    chosen: set[str] = set()
+    for source, count in PUT_ASIDE.items():
+        own = [name for name in names if name.split("_")[0] == source]
+        chosen.update(sorted(own, key=rank)[:count])
+    return chosen
+
+
+def rank(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def read_photos(data: Path) -> list[Photo]:
+    """All that were put aside, in order of name. Raises SourceError."""
+    names = sorted(put_aside(data))
+    if not names:
+        raise SourceError(f"{data}: no photographs in people2; give the folder that has it")
+    faces: Mapping[str, Sequence[Mapping[str, Sequence[float]]]] = {}
+    if (data / "faces.json").exists():
+        faces = json.loads((data / "faces.json").read_text())
+    photos = []
+    for name in names:
+        picture = read_still(data / "people2" / f"{name}.jpg")
+        truth = in_unit(read_still(data / "alpha2" / f"{name}.png")[..., 0])
+        tone = tone_of(picture, faces.get(f"people2/{name}.jpg", []))
+        photos.append(Photo(name.split("_")[0], picture, truth, tone))
+    return photos
+
+
+def tone_of(picture: Picture, faces: Sequence[Mapping[str, Sequence[float]]]) -> str | None:
+    """The group of the largest face by its typology angle; None without a face.
+
+    The angle is arctan((L - 50) / b) of CIELAB, of the median colour between the height of
+    the eyes and the tip of the nose: cheeks, which masks mostly leave bare. It is of the
+    photograph, light and all.
+    """
+    sized = [face for face in faces if face["box"][2] >= SMALLEST_FACE]
+    if not sized:
+        return None
+    face = max(sized, key=lambda face: face["box"][2])
+    x, _, width, _ = face["box"]
+    top = max(0, int(np.mean([eye[1] for eye in face["eyes"]])))  # type: ignore[index]
+    low = max(top + 2, int(face["nose"][1]))
+    part = picture[top:low, max(0, int(x + 0.15 * width)) : int(x + 0.85 * width)]
+    if not part.size:
+        return None
+    lab = cv2.cvtColor(part.astype(np.float32) / 255, cv2.COLOR_BGR2LAB).reshape(-1, 3)
+    light, _, yellow = np.median(lab, 0)
+    angle = float(np.degrees(np.arctan2(light - 50, max(yellow, 1e-3))))
+    return next(tone for tone, bound in TONES.items() if angle > bound)
+
+
+def overlap(alpha: Alpha, truth: Alpha) -> float:
+    """Intersection over union of what is above a half in both; 1 where nothing is."""
+    found, right = alpha > 0.5, truth > 0.5
+    either = np.count_nonzero(found | right)
+    return np.count_nonzero(found & right) / either if either else 1.0
+
+
+def overlaps(matter: Matter, photos: Sequence[Photo]) -> list[float]:
+    found = []
+    for photo in photos:
+        height, width = photo.truth.shape
+        found.append(overlap(cv2.resize(matter(photo.picture), (width, height)), photo.truth))
+    return found
+
+
+def of_preset(bshm: Bshm) -> Matter:
+    return lambda picture: bshm.matte(picture).alpha
+
+
+def of_rival(rival: Rival) -> Matter:
+    """From a network without memory of the picture before: each begins anew."""
+
+    def matte(picture: Picture) -> Alpha:
+        rival.start((picture.shape[1], picture.shape[0]))
+        return rival.alphas(picture, 0)[0]
+
+    return matte
+
+
+def write_overlaps(
+    report: Report, photos: Sequence[Photo], found: Mapping[str, list[float]]
+) -> None:
+    """The table by source, and the one by skin tone."""
+    counted = {source: sum(p.source == source for p in photos) for source in PUT_ASIDE}
+    sources = [source for source, count in counted.items() if count]
+    heads = [f"{source} ({counted[source]})" for source in sources]
+    report.head("network", "mean IoU", f"under {LOW_IOU}", *heads)
+    for name, ious in found.items():
+        low = sum(iou < LOW_IOU for iou in ious)
+        means = [mean_where(ious, [p.source == source for p in photos]) for source in sources]
+        report.row(name, f"{np.mean(ious):.3f}", str(low), *means)
+    report.line()
+    tones = [tone for tone in TONES if any(p.tone == tone for p in photos)]
+    heads = [f"{tone} ({sum(p.tone == tone for p in photos)})" for tone in tones]
+    report.head("skin tone of the largest face", "all with a face", *heads)
+    for name, ious in found.items():
+        means = [mean_where(ious, [p.tone == tone for p in photos]) for tone in tones]
+        report.row(name, mean_where(ious, [p.tone is not None for p in photos]), *means)
+    report.line()
+
+
+def mean_where(values: Sequence[float], where: Sequence[bool]) -> str:
+    chosen = [value for value, use in zip(values, where, strict=True) if use]
+    return f"{np.mean(chosen):.3f}" if chosen else "-"
+
+
+def parse(words: Sequence[str] | None) -> argparse.Namespace:
+    summary = (__doc__ or "").split("\n")[0]
+    parser = argparse.ArgumentParser("python -m tools.evaluate.photos", description=summary)
+    parser.add_argument("data", type=Path, help="folder with people2, alpha2, faces.json")
+    parser.add_argument("--rivals", type=Path, help="folder of ONNX networks to compare with")
+    parser.add_argument("--presets", nargs="+", default=list(PRESETS), choices=PRESETS)
+    parser.add_argument("--runtime", default="onnxruntime", choices=RUNTIMES)
+    parser.add_argument("--out", type=Path, metavar="FILE.md", help="the report as a file, too")
+    return parser.parse_args(words)
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """All of it. Raises BshmError."""
+    photos = read_photos(args.data)
+    runtime = get_runtime(args.runtime)
+    found = {}
+    for preset in args.presets:
+        with load_bshm(preset, runtime, threads=THREADS) as bshm:
+            found[f"**{preset}**"] = overlaps(of_preset(bshm), photos)
+    for path in sorted(args.rivals.glob("*.onnx")) if args.rivals else ():
+        rival = Rival(path)
+        found[rival.rows[0]] = overlaps(of_rival(rival), photos)
+    report = Report()
+    write_overlaps(report, photos, found)
+    if args.out:
+        args.out.write_text(report.text(), encoding="utf-8")
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    try:
+        evaluate(parse(words))
+    except BshmError as error:
+        raise SystemExit(f"evaluate: {error}") from None
+
+
+if __name__ == "__main__":
+    main()
