@@ -37,7 +37,6 @@ def can_stay(version: Path = VERSION) -> bool:
 class Stay:
     """The driver's own picture of one device, whose format this process has set at `node`.
 
-    The camera stays from now on, also when this process is killed, until `release`.
     Raises OSError where the driver cannot.
     """
 
@@ -55,7 +54,16 @@ class Stay:
             self._map = mmap.mmap(second, buffer.length, offset=buffer.m.offset)
         finally:
             os.close(second)  # the map holds the device open
-        set_control(node, KEEP_FORMAT, 1)
+        self._node = node
+
+    def begin(self) -> None:
+        """From now on it is a camera also when this process is killed, until `release`.
+
+        To be called once it has a picture: a camera without one can only be listed.
+        """
+        from linuxpy.video.device import set_control
+
+        set_control(self._node, KEEP_FORMAT, 1)
 
     def show(self, pixels: NDArray[np.uint8]) -> None:
         """What is shown when nothing comes: `pixels` as the device carries them."""

@@ -69,6 +69,8 @@ class Loopback:
         if written != self._pixels.nbytes:
             raise OSError(errno.EIO, f"it takes {written} of {self._pixels.nbytes} bytes a picture")
         if self._news:  # it is a camera from its first picture on
+            if self._stay is not None:
+                self._stay.begin()
             announce(self.device, self._news)
             self._news = ""
 

@@ -115,6 +115,13 @@ class Watching:
         self._end.set()
         self._thread.join()
 
+    def sees(self, last: str, seconds: float = 20.0 * kit.BUSY) -> None:
+        """Waits until the newest pictures are of these kinds."""
+        end = time.monotonic() + seconds
+        while not self.seen.endswith(last):
+            assert time.monotonic() < end, f"it sees {self.seen[-60:]}, not {last}"
+            time.sleep(0.02)
+
     def _run(self) -> None:
         camera = cv2.VideoCapture(kit.OUT, cv2.CAP_V4L2)
         before = time.monotonic()
@@ -147,12 +154,12 @@ def test_a_viewer_sees_the_background_while_the_program_is_away(
         program.ready()
         with Watching() as viewer:
             for number in range(1, rounds + 1):
-                kit.until(lambda: viewer.seen.endswith("pp"))
+                viewer.sees("pp")
                 program.signal(signal.SIGKILL)
                 program.process.wait()
-                kit.until(lambda: viewer.seen.endswith("b"), 3)
+                viewer.sees("b", 3 * kit.BUSY)
                 program.__init__(*start, log=tmp_path / f"{number}.log")
-            kit.until(lambda: viewer.seen.endswith("pp"))
+            viewer.sees("pp")
     assert set(viewer.seen) == {"p", "b"}
     assert viewer.longest < STILL_S
     kit.note(f"its program killed under a viewer, {rounds} times", still=round(viewer.longest, 2))
@@ -169,7 +176,7 @@ def test_it_is_a_camera_after_the_end_only_for_those_who_watch_it() -> None:
         kit.until(lambda: viewer.seen)
         camera.close()
         assert kit.is_camera(kit.OUT)
-        kit.until(lambda: viewer.seen.endswith("bb"))
+        viewer.sees("bb")
         camera = Loopback(kit.OUT, (640, 360), 30)
         camera.show(image)
     camera.close()
