@@ -147,12 +147,13 @@ def trained(name: str, model: nn.Module, work: Path) -> nn.Module:
 
 
 def networks(
-    work: Path, start: Path | None = None, share: float = 0.5
+    work: Path, start: Path | None = None, share: float = 0.5, of: str = "balanced"
 ) -> dict[str, dict[str, nn.Module]]:
     """The three of each preset: one set of weights, but for the slim MRN of `fast`.
 
     MPN and QUN are moved that share of the way back to `start`; what was not trained is
-    taken from there.
+    taken from there. `of` names the preset there whose MPN and QUN are meant: those of `fast`
+    may differ from the others'.
     """
     taught, qun = trained("mpn", Taught(), work), trained("qun", QUN(), work)
     both, slim = trained("mrn", BothMrn(), work), trained("slim", MRN(slim=True), work)
@@ -162,8 +163,8 @@ def networks(
     assert isinstance(slim, MRN)
     if start is not None:
         for name, part, model, preset in (
-            ("mpn", "mpn", taught.mpn, "balanced"),
-            ("qun", "qun", qun, "balanced"),
+            ("mpn", "mpn", taught.mpn, of),
+            ("qun", "qun", qun, of),
             ("mrn", "mrn", both.full, "balanced"),
             ("slim", "mrn", slim, "fast"),
         ):
@@ -206,6 +207,12 @@ def entry(
     )
 
 
+def of_others(manifest: Path) -> str:
+    """What the manifest says of networks that are trained elsewhere: it stays as it is."""
+    text = manifest.read_text() if manifest.exists() else ""
+    return text[text.index("[head]") :] if "[head]" in text else ""
+
+
 def export(
     work: Path,
     folder: Path,
@@ -216,13 +223,14 @@ def export(
 ) -> None:
     entries = ['# Written by tools/train/export.py\ncolour = "RGB"\nrange = [0.0, 1.0]\n']
     models = networks(work, start, share)
-    models["fast"] = networks(work, start, fast_share)["fast"]
+    models["fast"] = networks(work, start, fast_share, "fast")["fast"]
     for preset, (h, w) in PRESETS.items():
         for name, model in models[preset].items():
             shapes = signature(name, h, w)
             file = folder / preset / f"{name}.onnx"
             to_onnx(model, shapes[0], list(shapes[1]), file)
             entries.append(entry(name, preset, file, folder, shapes))
+    entries.append(of_others(folder / "manifest.toml"))
     (folder / "manifest.toml").write_text("\n".join(entries))
     np.savez_compressed(folder / "goldens.npz", **goldens(models, picture))
 
