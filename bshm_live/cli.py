@@ -20,9 +20,11 @@ from .errors import BshmError, SettingsError, SinkError
 from .files import path_of
 from .settings import (
     BackgroundSpec,
+    Batch,
     Live,
     Look,
     Networks,
+    check_batch,
     check_frames,
     check_live,
     check_networks,
@@ -112,6 +114,10 @@ def _size_of(args: argparse.Namespace) -> Size | None:
     return parse_size(args.size) if args.size else None
 
 
+def _batch_of(args: argparse.Namespace) -> Batch:
+    return check_batch(Batch(args.workers, args.resume, args.ray))
+
+
 def _path(text: str | None) -> Path | None:
     return path_of(text) if text else None
 
@@ -129,31 +135,18 @@ def live(args: argparse.Namespace) -> int:
     return 0
 
 
-def set_(args: argparse.Namespace) -> int:
-    from .commands.control import run_set
+def control(args: argparse.Namespace) -> int:
+    """The words to a program that runs."""
+    from .commands import control as to
 
-    run_set(args.words, args.name)
-    return 0
-
-
-def status(args: argparse.Namespace) -> int:
-    from .commands.control import run_status
-
-    run_status(args.name, as_json=args.json)
-    return 0
-
-
-def open_(args: argparse.Namespace) -> int:
-    from .commands.control import run_open
-
-    run_open(args.name)
-    return 0
-
-
-def scenes(args: argparse.Namespace) -> int:
-    from .commands.control import run_scenes
-
-    run_scenes()
+    if args.command == "set":
+        to.run_set(args.words, args.name)
+    elif args.command == "status":
+        to.run_status(args.name, as_json=args.json)
+    elif args.command == "open":
+        to.run_open(args.name)
+    else:
+        to.run_scenes()
     return 0
 
 
@@ -194,7 +187,19 @@ def image(args: argparse.Namespace) -> int:
         stages=args.stages,
         crop=args.crop_to_person,
     )
-    return run_stills(args.input, task, networks_of(args))
+    return run_stills(args.input, task, networks_of(args), _batch_of(args))
+
+
+def product(args: argparse.Namespace) -> int:
+    from .commands.product import PARSE, run_products
+
+    given = {word: getattr(args, word) for word in PARSE}
+    # A flag says yes; without one a list of jobs may still say it.
+    words = {word: str(value) for word, value in given.items() if value not in (None, False)}
+    folder, networks = path_of(args.output_dir), networks_of(args)
+    return run_products(
+        args.input or (), _path(args.jobs), words, folder, networks, _batch_of(args)
+    )
 
 
 def id_(args: argparse.Namespace) -> int:
@@ -256,12 +261,13 @@ def engines(args: argparse.Namespace) -> int:
 
 RUN = {
     "live": live,
-    "set": set_,
-    "status": status,
-    "scenes": scenes,
-    "open": open_,
+    "set": control,
+    "status": control,
+    "scenes": control,
+    "open": control,
     "video": video,
     "image": image,
+    "product": product,
     "id": id_,
     "demo": demo,
     "bench": bench,

@@ -35,6 +35,7 @@ HOME = {
     "PIL": "sources.picture sources.animation sinks.photo",
     "pillow_heif": "sources.picture",
     "httpcore": "stills.download",
+    "ray": "commands.cluster",
     "torch": "",
     "onnx": "runtimes.float16",
     "tools": "",

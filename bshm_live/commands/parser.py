@@ -16,8 +16,8 @@ from ..settings import (
     TALL,
     TROUBLES,
     brief,
-    whole_number,
 )
+from .parser_stills import batch_options, product_options, whole
 
 BG_HELP = (
     "a picture, a video (loops), blur or blur:N, #rrggbb or a CSS colour name, none; N is 1 (text "
@@ -34,6 +34,7 @@ EPILOG = """commands:
   bshm-live open                    the control page, where it runs with --control
   bshm-live video IN -o OUT         a video file
   bshm-live image -i IN -d DIR      pictures, folders, URLs
+  bshm-live product -i IN -d DIR    people on a plain canvas, or in a scene
   bshm-live id -i IN -d DIR         ID photos of portraits; --list shows the sizes
   bshm-live demo                    the main job on the clip that comes with the package
   bshm-live bench                   how fast this machine is, stage by stage
@@ -44,14 +45,6 @@ EPILOG = """commands:
   bshm-live engines list|build|verify    the networks and the runtimes
 
 bshm-live COMMAND --help tells more."""
-
-
-def whole(text: str) -> int:
-    """A whole number. Raises what argparse tells in one line."""
-    number = whole_number(text)
-    if number is None:
-        raise argparse.ArgumentTypeError(f"{brief(text)} is not a whole number")
-    return number
 
 
 def rate(text: str) -> float:
@@ -83,6 +76,9 @@ def build_parser() -> argparse.ArgumentParser:
     _control(commands)
     _video(commands.add_parser("video", help="a video file"))
     _image(commands.add_parser("image", help="pictures, folders, URLs"))
+    product = commands.add_parser("product", help="people on a plain canvas, or in a scene")
+    product_options(product)
+    _engine_options(product)
     _id(commands.add_parser("id", help="ID photos of portraits"))
     demo = commands.add_parser("demo", help="the main job on the packaged clip")
     demo.add_argument("-o", "--output", default="demo.mp4", help="default: demo.mp4")
@@ -241,6 +237,7 @@ def _image(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--crop-to-person", action="store_true", help="only the part of the picture with the person"
     )
+    batch_options(parser)
     _engine_options(parser)
 
 

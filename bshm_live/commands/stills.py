@@ -4,24 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from ..console import say
+from .. import __version__
 from ..loop.assemble import still_networks
-from ..settings import Networks
-from ..stills.files import Outcome, Task, run_image
-from .signals import handled
+from ..settings import Batch, Networks
+from ..stills.files import Cutter, Task, check_task
+from ..stills.read import Item, listed
+from ..types import Mask8
+from .batch import run_batch, share
+from .record import options_key
+from .workers import Do
 
 
-@handled()
-def run_stills(inputs: Sequence[str], task: Task, networks: Networks) -> int:
+@dataclass(frozen=True)
+class Cutting:
+    """What `image` does with every picture; see workers.Work."""
+
+    task: Task
+    networks: Networks
+    inputs: frozenset[Path]
+    strokes: Mask8 | None
+
+    def open(self, stack: ExitStack) -> tuple[str, Do]:
+        runtime, wide, tall = still_networks(self.networks, stack)
+        return runtime.description, Cutter(wide, tall, self.task, self.inputs, self.strokes)
+
+    def key(self, item: Item) -> str:
+        task = replace(self.task, output_dir=Path())
+        behind = task.background.path if task.background else None
+        return options_key(__version__, task, self.networks.preset, files=(behind, task.scribble))
+
+
+def run_stills(inputs: Sequence[str], task: Task, networks: Networks, batch: Batch) -> int:
     """Returns the exit code: 0, or that of the first picture that failed."""
-
-    def report(outcome: Outcome) -> None:
-        say(f"bshm-live: {outcome}" if outcome.error else str(outcome))
-
-    with ExitStack() as stack:
-        runtime, wide, tall = still_networks(networks, stack)
-        code = run_image(inputs, task, wide, tall, report)
-    if not code:
-        say(f"cut out on {runtime.description}")
-    return code
+    items, files = listed(inputs)
+    work = Cutting(task, share(networks, batch), files, check_task(task))
+    return run_batch(items, work, task.output_dir, batch)

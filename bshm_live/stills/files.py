@@ -1,14 +1,14 @@
 """One picture in; alpha, composite and foreground PNGs out.
 
-    inputs ▸ read ▸ hint ▸ BSHM ▸ composite ▸ write
+    item ▸ read ▸ hint ▸ BSHM ▸ composite ▸ write
 
-A picture that fails is reported and the next one is taken.
+A picture that fails has an outcome as well, and nothing of it is written.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from ..matting.bshm import Bshm
 from ..settings import BackgroundSpec
 from ..types import Mask8
 from .cut import Box, Layers, crop_to_person, cut_out, hint_for, matte_still, read_scribble
-from .read import Names, expand, read_still
+from .read import Item, read_still
 
 INSTEAD = "choose another --output_dir"
 
@@ -31,13 +31,15 @@ INSTEAD = "choose another --output_dir"
 class Outcome:
     """What became of one input: its PNGs, or the error.
 
-    `person` is the person's share of the picture, 0 to 1. str() is the line to print.
+    `person` is the person's share of the picture, 0 to 1; `seconds` is what it took.
+    str() is the line to print.
     """
 
     source: str
     files: tuple[Path, ...] = ()
     person: float = 0.0
     error: BshmError | None = None
+    seconds: float = 0.0
 
     def __str__(self) -> str:
         if self.error:
@@ -62,54 +64,37 @@ class Task:
     crop: bool = False
 
 
-def run_image(
-    inputs: Sequence[str],
-    task: Task,
-    wide: Bshm,
-    tall: Bshm,
-    report: Callable[[Outcome], None] = lambda outcome: None,
-) -> int:
-    """Cuts out every picture of `inputs` (files, folders, addresses).
+def check_task(task: Task) -> Mask8 | None:
+    """What would fail for every picture. Raises SettingsError, and SinkError for the folder.
 
-    `report` gets each picture's outcome as soon as it is there, failures too.
-    Returns the exit code: 0, or that of the first failure. What would fail for
-    every picture is raised at once: SettingsError (background, scribble, no
-    input) and SinkError (the folder). The caller keeps and closes the networks.
+    Returns the scribble's strokes (h, w).
     """
-    if not inputs:
-        raise SettingsError("image: nothing to cut out; give -i a picture, a folder or a URL")
     if task.box and task.scribble:
         raise SettingsError("--box and --scribble: give one of them")
     if task.background:
         open_background(task.background, (64, 64))
     strokes = read_scribble(task.scribble) if task.scribble else None
-    todo = expand(inputs)
-    names = Names(where for where, _ in todo)
-    cutter = Cutter(wide, tall, task, ready(task.output_dir), names, strokes)
-    code = 0
-    for where, error in todo:
-        outcome = Outcome(where, error=error) if error else cutter(where)
-        report(outcome)
-        code = code or (outcome.error.exit_code if outcome.error else 0)
-    return code
+    ready(task.output_dir)
+    return strokes
 
 
 @dataclass(frozen=True)
 class Cutter:
-    """What all pictures of a run have in common; called, it takes one from its place to PNGs."""
+    """What all pictures of a run have in common; called, it takes one from its place to PNGs.
+
+    Files in `inputs` are never replaced. The caller keeps and closes the networks.
+    """
 
     wide: Bshm
     tall: Bshm
     task: Task
-    folder: Path
-    names: Names
-    strokes: Mask8 | None
+    inputs: frozenset[Path] = frozenset()
+    strokes: Mask8 | None = None
 
-    def __call__(self, where: str) -> Outcome:
+    def __call__(self, item: Item) -> Outcome:
         """read ▸ hint ▸ BSHM ▸ composite ▸ write; an error becomes the outcome."""
-        name = self.names.take(where)
         try:
-            still = read_still(where)
+            still = read_still(item.where)
             hint = hint_for(still.picture, self.task.box, self.strokes)
             matte = matte_still(self.wide, self.tall, still.picture, hint=hint)
             layers = cut_out(
@@ -122,10 +107,10 @@ class Cutter:
             person = cv2.mean(layers["alpha"])[0] / SOLID
             if self.task.crop:
                 layers = crop_to_person(layers)
-            files = write_pngs(layers, self.folder, name, keep=self.names.inputs)
+            files = write_pngs(layers, self.task.output_dir, item.name, keep=self.inputs)
         except BshmError as error:
-            return Outcome(where, error=error)
-        return Outcome(where, files, person)
+            return Outcome(item.where, error=error)
+        return Outcome(item.where, files, person)
 
 
 def ready(output_dir: Path) -> Path:
@@ -141,18 +126,28 @@ def ready(output_dir: Path) -> Path:
 def write_pngs(
     layers: Layers, folder: Path, name: str, keep: frozenset[Path] = frozenset()
 ) -> tuple[Path, ...]:
-    """Every layer as NAME_role.png: all of them complete, or none. Raises SinkError.
+    """Every layer as NAME_role.png: see `write_files`."""
+    files = {
+        folder / f"{name}_{role}.png": cv2.imencode(".png", layer)[1].tobytes()
+        for role, layer in layers.items()
+    }
+    return write_files(files, folder / f"{name}_*.png", keep)
+
+
+def write_files(
+    files: Mapping[Path, bytes], shown: Path, keep: frozenset[Path] = frozenset()
+) -> tuple[Path, ...]:
+    """All of them complete, or none. Raises SinkError, which says `shown` for all of them.
 
     Files in `keep` are never replaced.
     """
-    files = {folder / f"{name}_{role}.png": layer for role, layer in layers.items()}
     for file in files:
         if real(file) in keep:
             raise SinkError(f"{file}: is an input of this run; {INSTEAD}")
     try:
         with replacing(*files) as parts:
-            for part, layer in zip(parts, files.values(), strict=True):
-                part.write_bytes(cv2.imencode(".png", layer)[1].tobytes())
+            for part, content in zip(parts, files.values(), strict=True):
+                part.write_bytes(content)
     except OSError as error:
-        raise SinkError(why_unwritable(folder / f"{name}_*.png", error, INSTEAD)) from None
+        raise SinkError(why_unwritable(shown, error, INSTEAD)) from None
     return tuple(files)

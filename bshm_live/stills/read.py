@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
-from ..errors import BshmError, SourceError
+from ..errors import BshmError, SettingsError, SourceError
 from ..files import is_file, is_folder, path_of, real, within_name_limit
 from ..sources.picture import NotAPicture, Still, check_picture, decode, read_picture
 from .download import download
@@ -18,6 +19,30 @@ NAME_LONGEST = 100  # characters of a name that is taken from an address
 ADDED = "_foreground.png"  # the longest that is added to a picture's name
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture of a run: its place and the NAME of its files.
+
+    `error` is why there is nothing to read.
+    """
+
+    where: str
+    name: str
+    error: BshmError | None = None
+
+
+def listed(inputs: Sequence[str]) -> tuple[list[Item], frozenset[Path]]:
+    """The pictures of files, folders and addresses, and the real paths of all their files.
+
+    Names depend on the inputs and their order alone. Raises SettingsError where nothing is given.
+    """
+    if not inputs:
+        raise SettingsError("nothing to do; give -i a picture, a folder or a URL")
+    todo = expand(inputs)
+    names = Names(where for where, _ in todo)
+    return [Item(where, names.take(where), error) for where, error in todo], names.inputs
 
 
 def expand(inputs: Iterable[str]) -> list[tuple[str, BshmError | None]]:

@@ -22,7 +22,8 @@ from bshm_live.stills.cut import (
     parse_box,
     scribble_hint,
 )
-from bshm_live.stills.files import Outcome, Task, run_image
+from bshm_live.stills.files import Cutter, Outcome, Task, check_task
+from bshm_live.stills.read import listed
 
 
 @pytest.fixture
@@ -36,20 +37,19 @@ def tall() -> Bshm:
 
 
 class Run:
-    """run_image into one folder, with what it reported."""
+    """Cuts pictures out into one folder and keeps the outcomes; the first failure is the code."""
 
     def __init__(self, folder: Path, wide: Bshm, tall: Bshm) -> None:
         self.folder, self.wide, self.tall = folder, wide, tall
         self.outcomes: list[Outcome] = []
 
     def __call__(self, *inputs: object, **options: object) -> int:
-        return run_image(
-            [str(i) for i in inputs],
-            Task(self.folder, **options),
-            self.wide,
-            self.tall,
-            self.outcomes.append,
-        )
+        items, files = listed([str(i) for i in inputs])
+        task = Task(self.folder, **options)
+        cutter = Cutter(self.wide, self.tall, task, files, check_task(task))
+        made = [Outcome(i.where, error=i.error) if i.error else cutter(i) for i in items]
+        self.outcomes += made
+        return next((outcome.error.exit_code for outcome in made if outcome.error), 0)
 
     @property
     def files(self) -> list[str]:
