@@ -18,6 +18,10 @@ from .losses import finite
 CHECKPOINT_SECONDS = 60
 LONGEST_STEP = 5.0  # a step in which the machine slept counts no more than this
 WARM_UP = 0.02
+RATE_LEAST = 1e-6
+GRADIENT_MOST = 2.0  # norm of all gradients together
+KEEP_MOST = 0.999  # of the average, at each step
+REPORT_STEPS = 100
 SLOW = 0.25  # of the rate, for what is pretrained
 
 Losses = dict[str, Tensor]
@@ -40,61 +44,86 @@ def fit(
     `work/name.pt`; `work/name.csv` gets a line every hundred steps. The part
     `slow`, which is pretrained, learns at a share of the rate.
     """
+    run = Run(work / f"{name}.pt", model, optimizer_of(model, lr, slow))
+    run.resume()
+    model.train()
+    last_save, sums, since = time.monotonic(), dict[str, float](), 0
+    while run.spent_s < seconds:
+        rate = rate_at(run.spent_s / seconds, lr)
+        for key, value in run.step(step, run.spent_s / seconds, rate).items():
+            sums[key] = sums.get(key, 0.0) + value.item()
+        since += 1
+        if run.state["step"] % REPORT_STEPS == 0:
+            means = {key: value / since for key, value in sums.items()}
+            report(work / f"{name}.csv", run.state, rate, means)
+            sums, since = {}, 0
+        if time.monotonic() - last_save > CHECKPOINT_SECONDS:
+            run.save()
+            last_save = time.monotonic()
+    run.save()
+    return run.average.eval()
+
+
+def optimizer_of(model: nn.Module, lr: float, slow: nn.Module | None) -> torch.optim.AdamW:
+    """The part `slow` has a group of its own; `share` is a group's share of the rate."""
     held = {id(p) for p in slow.parameters()} if slow is not None else set()
     groups = [
         {"params": [p for p in model.parameters() if id(p) not in held], "share": 1.0},
         {"params": [p for p in model.parameters() if id(p) in held], "share": SLOW},
     ]
-    optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr, weight_decay=0.01)
-    average = copy.deepcopy(model).requires_grad_(False)
-    state: dict[str, float] = {"step": 0, "spent": 0.0}
-    path = work / f"{name}.pt"
-    if path.exists():
-        saved = torch.load(path, weights_only=True)
-        model.load_state_dict(saved["model"])
-        average.load_state_dict(saved["average"])
-        optimizer.load_state_dict(saved["optimizer"])
-        state = saved["state"]
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr, weight_decay=0.01)
 
-    def checkpoint() -> None:
-        saved = {
-            "model": model.state_dict(),
-            "average": average.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "state": state,
-        }
-        with replacing(path) as (part,):
-            torch.save(saved, part)
 
-    model.train()
-    last_save, sums, since = time.monotonic(), dict[str, float](), 0
-    while state["spent"] < seconds:
+def rate_at(progress: float, lr: float) -> float:
+    """The learning rate: a linear start, then a cosine."""
+    rate = lr * min(1.0, progress / WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * progress))
+    return max(rate, RATE_LEAST)
+
+
+class Run:
+    """A network in training, the average of its weights, and how far it is; kept in a file."""
+
+    def __init__(self, path: Path, model: nn.Module, optimizer: torch.optim.AdamW) -> None:
+        self.path, self.model, self.optimizer = path, model, optimizer
+        self.average = copy.deepcopy(model).requires_grad_(False)
+        self.state: dict[str, float] = {"step": 0, "spent": 0.0}
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds of its own time."""
+        return self.state["spent"]
+
+    def resume(self) -> None:
+        """Goes on from the file, if there is one."""
+        if not self.path.exists():
+            return
+        saved = torch.load(self.path, weights_only=True)
+        self.model.load_state_dict(saved["model"])
+        self.average.load_state_dict(saved["average"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.state = saved["state"]
+
+    def save(self) -> None:
+        parts = {"model": self.model, "average": self.average, "optimizer": self.optimizer}
+        saved = {name: part.state_dict() for name, part in parts.items()}
+        with replacing(self.path) as (file,):
+            torch.save({**saved, "state": self.state}, file)
+
+    def step(self, step: Step, progress: float, rate: float) -> Losses:
+        """One batch; returns its losses."""
         start = time.monotonic()
-        progress = state["spent"] / seconds
-        rate = lr * min(1.0, progress / WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * progress))
-        for group in optimizer.param_groups:
-            group["lr"] = max(rate, 1e-6) * group["share"]
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["share"]
         losses = step(progress)
         total = torch.stack(list(losses.values())).sum()
-        optimizer.zero_grad()
+        self.optimizer.zero_grad()
         finite(total).backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(model.parameters(), 2.0)
-        optimizer.step()
-        blend_in(average, model, min(0.999, 1 - 1 / (state["step"] + 2)))
-        state["step"] += 1
-        state["spent"] += min(time.monotonic() - start, LONGEST_STEP)
-        for key, value in losses.items():
-            sums[key] = sums.get(key, 0.0) + value.item()
-        since += 1
-        if state["step"] % 100 == 0:
-            means = {key: value / since for key, value in sums.items()}
-            report(work / f"{name}.csv", state, rate, means)
-            sums, since = {}, 0
-        if time.monotonic() - last_save > CHECKPOINT_SECONDS:
-            checkpoint()
-            last_save = time.monotonic()
-    checkpoint()
-    return average.eval()
+        nn.utils.clip_grad_norm_(self.model.parameters(), GRADIENT_MOST)
+        self.optimizer.step()
+        blend_in(self.average, self.model, min(KEEP_MOST, 1 - 1 / (self.state["step"] + 2)))
+        self.state["step"] += 1
+        self.state["spent"] += min(time.monotonic() - start, LONGEST_STEP)
+        return losses
 
 
 def blend_in(average: nn.Module, model: nn.Module, keep: float) -> None:
