@@ -180,6 +180,19 @@ def test_a_user_without_a_name_and_a_home(folder: Path, clip: Path) -> None:
     assert b"set HOME" in service.stderr
 
 
+def open_to_others(*files: Path) -> bool:
+    """Whether another user may read them: libraries load parts of theirs late."""
+    os.seteuid(54321)
+    try:
+        for file in files:
+            file.open("rb").close()
+    except PermissionError:
+        return False
+    finally:
+        os.seteuid(0)
+    return True
+
+
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="gives up root's rights")
 def test_folders_that_may_not_be_entered(
     folder: Path,
@@ -187,6 +200,8 @@ def test_folders_that_may_not_be_entered(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if not open_to_others(Path(np.__file__), TOY / "manifest.toml"):
+        pytest.skip("the libraries or the checkout are closed to other users")
     monkeypatch.setenv("XDG_CONFIG_HOME", "/no/such/folder")
     (folder / "closed").mkdir(mode=0o700)
     shutil.copy(clip, folder / "closed" / "a.mp4")
