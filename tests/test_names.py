@@ -10,6 +10,7 @@ from pathlib import Path
 
 import av
 import cv2
+import numpy as np
 import pytest
 from conftest import PACKAGE, TOY, portrait, write_clip
 
