@@ -15,13 +15,12 @@ import numpy as np
 
 from ..compositing.background import plain
 from ..errors import BshmError, SettingsError, SinkError, SourceError
-from ..files import real, replacing, why_unwritable
 from ..matting.bshm import Bshm
 from ..matting.head import HeadFinder
 from ..sinks.photo import Format, encoded
 from ..types import Picture, Size
 from .cut import Layers, cut_out, matte_still
-from .files import INSTEAD, Outcome, ready
+from .files import Outcome, ready, write_files
 from .id_photo import Photo, id_photo
 from .read import Names, expand, read_still
 from .sheet import filled, layout
@@ -140,7 +139,7 @@ def _one(
             picture, heads, networks.cut, task.size, behind, number=task.number, force=task.force
         )
         files = encoded_files(photo.picture, task, target)
-        write_all(files, keep)
+        write_files(files, next(iter(files)), keep)
     except SettingsError as error:
         return Outcome(where, error=error)
     except (SourceError, SinkError) as error:
@@ -161,19 +160,6 @@ def encoded_files(photo: Picture, task: IdTask, target: Path) -> dict[Path, byte
         beside = target.with_name(f"{target.stem.removesuffix('_id')}_sheet.{task.kind}")
         files[beside] = encoded(sheet, task.kind, size.dpi)
     return files
-
-
-def write_all(files: dict[Path, bytes], keep: frozenset[Path]) -> None:
-    """All of them whole, or none; never over one in `keep`. Raises SinkError."""
-    for file in files:
-        if real(file) in keep:
-            raise SinkError(f"{file}: is an input of this run; {INSTEAD}")
-    try:
-        with replacing(*files) as parts:
-            for part, content in zip(parts, files.values(), strict=True):
-                part.write_bytes(content)
-    except OSError as error:
-        raise SinkError(why_unwritable(next(iter(files)), error, INSTEAD)) from None
 
 
 def in_words(size: PhotoSize) -> str:
