@@ -35,7 +35,7 @@ class Shards:
     def add(self, paths: list[Path]) -> None:
         for path in paths:
             if path.name not in self.names:
-                self.parts.append(dict(np.load(path)))
+                self.parts.append(without_blank_maps(dict(np.load(path))))
                 self.names.add(path.name)
         self.ends = np.cumsum([len(part["alpha"]) for part in self.parts])
         self.aspect = np.concatenate([part["aspect"] for part in self.parts])
@@ -50,6 +50,14 @@ class Shards:
             key: np.stack([self.parts[p][key][i] for p, i in zip(part, at, strict=True)])
             for key in KEYS
         }
+
+
+def without_blank_maps(part: dict[str, Rows]) -> dict[str, Rows]:
+    """One row of zeros stands for all where the teacher was not asked: most of the memory."""
+    if part["taught"].any():
+        return part
+    blank = {key: np.broadcast_to(part[key][:1].copy(), part[key].shape) for key in ("r3", "r4")}
+    return part | blank
 
 
 class Store:
