@@ -220,27 +220,22 @@ def test_an_open_page_finds_the_program_again(tmp_path: Path) -> None:
 
 # --- other users ------------------------------------------------------------------------------
 
-LISTED = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid
-   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  {own}        0 1
-   1: 0100007F:C001 0100007F:1F90 01 00000000:00000000 00:00000000 00000000  {own}        0 2
-   2: 0100007F:C002 0100007F:1F90 01 00000000:00000000 00:00000000 00000000  4711        0 3
-   3: 0100007F:C003 0100007F:1F90 05 00000000:00000000 00:00000000 00000000     0        0 0
-   4: 0100007F:C004 0100007F:0001 01 00000000:00000000 00:00000000 00000000  {own}        0 4
-"""
-
 
 @linux
-def test_whose_a_connection_is_stands_in_the_system_s_list(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "getuid", lambda: 1000)
-    monkeypatch.setattr(sys, "byteorder", "little")
-    table = tmp_path / "tcp"
-    monkeypatch.setattr(door, "CONNECTIONS", table)
-    assert is_own((HOST, 1), (HOST, 8080))  # no list: others may not tell
-    table.write_text(LISTED.format(own=1000))
-    own = [number for number in range(5) if is_own((HOST, 0xC000 + number), (HOST, 8080))]
-    assert own == [1]  # neither another user's, nor one that was left, nor one to elsewhere
+def test_the_system_tells_whose_a_connection_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        socket.create_server((HOST, 0)) as server,
+        socket.create_connection(server.getsockname()) as own,
+    ):
+        taken, _ = server.accept()
+        with taken:
+            ends = own.getsockname(), server.getsockname()
+            assert is_own(*ends)
+            user = os.getuid()
+            monkeypatch.setattr(os, "getuid", lambda: user + 1)
+            assert not is_own(*ends)
+            monkeypatch.delattr(socket, "AF_NETLINK")
+            assert is_own(*ends)  # it does not tell: the token and the cookie decide
 
 
 @linux
