@@ -14,14 +14,26 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .errors import SettingsError
 from .files import is_file, own_folder, why_unwritable, write_whole
-from .settings import FITS, PRESETS, ROTATIONS, RUNTIMES, TROUBLES
+from .settings import (
+    FITS,
+    PRESETS,
+    ROTATIONS,
+    RUNTIMES,
+    TROUBLES,
+    Live,
+    Networks,
+    check_live,
+    check_networks,
+    parse_background,
+    parse_size,
+)
 
 FILE = "config.toml"
 # What may stand in [defaults]: the main command's options, by the kind of their values.
@@ -59,6 +71,13 @@ SCENE: Mapping[str, type] = {
     "light_wrap": bool,
     "rotate": int,
     "fit": str,
+}
+# What else a value must be. Whether a background's file is there counts when it is shown.
+CHECKS: Mapping[str, Callable[[Any], object]] = {
+    "bg": lambda text: text.startswith(("#", "blur:")) and parse_background(text),
+    "size": parse_size,
+    "fps": lambda rate: check_live(Live(fps=rate)),
+    "threads": lambda count: check_networks(Networks(threads=count)),
 }
 NAMES = re.compile(r"[\w.-]{1,40}")
 
@@ -189,6 +208,11 @@ def _check_table(
             )
         if kind is list and not all(isinstance(one, str) for one in value):
             raise _wrong(path, text, where, key, "a list of texts")
+        try:
+            CHECKS.get(key, bool)(value)
+        except SettingsError as error:
+            reason = str(error).removeprefix(f"--{key} ")
+            raise _wrong(path, text, where, key, reason) from None
 
 
 _KINDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}

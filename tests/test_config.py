@@ -54,6 +54,9 @@ def test_a_file_is_read(path: Path) -> None:
     [
         ("fps = 30", "fbs = 30", 4, "fbs: unknown"),
         ("fps = 30", 'fps = "30"', 4, "not a number"),
+        ("fps = 30", "fps = 9999", 4, "fps: 9999: must be between"),
+        ("fps = 30", 'size = "12x"', 4, "size: 12x: write it as"),
+        ('bg = "office.jpg"', 'bg = "blur:0"', 8, "bg: blur:0: the strength"),
         ("fps = 30", "fps = true", 4, "not a number"),
         ("mirror = true", "mirror = 1", 9, "not true or false"),
         ("mirror = true", "zoom = 2", 9, "zoom: unknown"),
