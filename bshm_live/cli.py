@@ -105,6 +105,7 @@ def live_of(args: argparse.Namespace) -> Live:
             frames=args.frames,
             name=checked_name(args.name),
             control=args.control,
+            tray=args.tray,
             backgrounds=_path(args.backgrounds),
         )
     )

@@ -56,6 +56,7 @@ DEFAULTS: Mapping[str, type] = {
     "stats": bool,
     "name": str,
     "control": bool,
+    "tray": bool,
     "backgrounds": str,
 }
 CHOICES = {

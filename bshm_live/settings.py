@@ -105,7 +105,8 @@ class Live:
     None takes the source's size and rate (frames/s). `on_trouble` is what leaves instead
     of a frame that has no valid matte; `on_demand`: no camera while nobody reads the
     virtual camera; `frames`: the end after so many; `name`: what commands call it by;
-    `control`: with a page to change it on, which shows the folder `backgrounds`.
+    `control`: with a page to change it on, which shows the folder `backgrounds`; `tray`:
+    with an icon on the desktop that does.
     """
 
     source: str = "0"
@@ -118,6 +119,7 @@ class Live:
     frames: int | None = None
     name: str = "bshm-live"
     control: bool = False
+    tray: bool = False
     backgrounds: Path | None = None
 
 

@@ -32,7 +32,7 @@ HOME = {
     "tensorrt_rtx": "runtimes.tensorrt_build",
     "pycuda": "runtimes.tensorrt gpu.pycuda",
     "pyvirtualcam": "sinks.obs",
-    "PIL": "sources.picture sources.animation sinks.photo",
+    "PIL": "sources.picture sources.animation sinks.photo commands.tray",
     "pillow_heif": "sources.picture",
     "httpcore": "stills.download",
     "ray": "commands.cluster",

@@ -60,6 +60,8 @@ def run_live(look: Look, networks: Networks, live: Live) -> None:
         gallery = Gallery(live.backgrounds or gallery_folder())
         listen(live.name, steering, stack)
         hear_keys(sinks, steering, gallery, stack)
+        if live.tray:
+            show_in_tray(live.name, steering, gallery, stack)
         if live.control:
             serve_page(live.name, steering, gallery, preview, stack)
         run_call(pipeline, source, [*sinks, preview] if live.control else sinks, watch)
@@ -96,6 +98,16 @@ def hear_keys(
         if isinstance(window, Window):
             window.pressed = keys = Keys(steering.answer, gallery)
             stack.callback(keys.close)
+
+
+def show_in_tray(name: str, steering: Steering, gallery: Gallery, stack: ExitStack) -> None:
+    """An icon with a menu; where there is no tray, the picture goes on."""
+    from .tray import Tray
+
+    try:
+        stack.callback(Tray(name, steering.answer, gallery).close)
+    except BshmError as error:
+        say(f"no tray icon: {error}")
 
 
 def serve_page(

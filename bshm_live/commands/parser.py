@@ -165,6 +165,7 @@ def _live_run(parser: argparse.ArgumentParser) -> None:
     """How it runs and is reached."""
     parser.add_argument("--name", default=NAME, help=NAME_HELP)
     parser.add_argument("--control", action="store_true", help="a page to change it on")
+    parser.add_argument("--tray", action="store_true", help="an icon to change it with")
     parser.add_argument("--backgrounds", metavar="DIR", help="the pictures that the page shows")
     parser.add_argument(
         "--on-trouble",
