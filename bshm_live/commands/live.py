@@ -25,6 +25,7 @@ from ..sources.live_camera import AnyOf, LiveCamera
 from ..sources.video_file import demo_clip
 from ..types import Picture, Sink, Size, Source
 from .keys import Keys
+from .memory import share_heaps
 from .signals import end_if_asked, frames, handled, held
 from .steering import Steering
 from .watch import LiveWatch
@@ -33,6 +34,7 @@ from .watch import LiveWatch
 @handled()
 def run_live(look: Look, networks: Networks, live: Live) -> None:
     """From source to sinks until the source ends, `live.frames` are done or a signal comes."""
+    share_heaps()
     require(networks.runtime)  # before a camera is opened for nothing
     with ExitStack() as stack:
         text = str(demo_clip()) if live.source == "demo" else live.source

@@ -22,6 +22,7 @@ from ..settings import PRESETS, Live, Look, Networks, Preset
 from ..sinks.virtual_camera import VirtualCamera
 from ..sources.live_camera import LiveCamera
 from ..types import Sink, Size, Source
+from .memory import give_back
 
 log = logging.getLogger(__name__)
 
@@ -148,6 +149,7 @@ class Steering:
         if not self._uses[stage.background]:
             del self._uses[stage.background]
             stage.background.close()
+        give_back()
 
     def _tell(self, look: Look, stage: Stage) -> None:
         """Switches the camera off or on, and shows what stands in while no frame comes."""
