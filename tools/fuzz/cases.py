@@ -45,7 +45,7 @@ ODD = (
         "64x",
         "99999x2",
         "64X64",
-        "//",
+        ".//",
         ".",
         "..",
         "/dev/null",
@@ -106,7 +106,8 @@ def _one_of(words: Sequence[str], random: np.random.Generator) -> str:
 def settings_words(random: np.random.Generator) -> list[str]:
     """A command that would work, with some of its values replaced by odd ones.
 
-    No camera, no device, no address: a number alone is never a source.
+    No camera, no device, no address: a number alone is never a source. No folder but that of
+    the case and the one above: what a command writes stays there.
     """
     command = {
         "live": ["--source", "plain.mp4", "--sink", "null", "--frames", "2", *PLAIN, *ENGINES],

@@ -11,6 +11,8 @@ import av
 import cv2
 import numpy as np
 
+from bshm_live.commands.record import RECORD, REPORT
+
 CODES = (0, 2, 3, 4, 5)
 # Words of decoders and of loaders, which are no words for a person.
 FOREIGN = re.compile(
@@ -48,7 +50,8 @@ def faults(result: Result, folder: Path, given: set[str], *, usage: bool) -> Ite
         yield f"{result.seconds:.0f} s"
     if result.mib > HUNGRY_MIB:
         yield f"{result.mib:.0f} MiB of memory"
-    new = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in given)
+    known = {*given, RECORD, REPORT}  # a folder of pictures gets these, too
+    new = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in known)
     if result.code:
         if new:
             yield f"exit code {result.code} and {new[0].name} is left"
