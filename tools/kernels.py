@@ -16,6 +16,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from bshm_live.kernels.library import edition
+
 ROOT = Path(__file__).resolve().parents[1]
 KERNELS = ROOT / "bshm_live" / "kernels"
 SYSTEM = "BSHM_SYSTEM"  # environment: the system that hatch makes a wheel for
@@ -74,6 +76,7 @@ def build(folder: Path, system: System | None = None) -> list[Path]:
             library = folder / f"kernels-{variant}.{system.suffix}"
             fresh = library.with_name(f"new-{library.name}")  # the old one may be in use
             words = ["-target", system.target, f"-mcpu={processor}", *OPTIONS]
+            words.append(f"-DEDITION={edition()}u")
             command = [sys.executable, "-m", "ziglang", "c++", *words]
             subprocess.run(
                 [*command, str(source), "-o", str(fresh)], check=True, env=os.environ | places

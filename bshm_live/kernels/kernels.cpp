@@ -42,6 +42,11 @@ void *memset(void *to, int value, u64 count) {
 }
 #endif
 
+// What the library was made from: the builder's checksum of these sources.
+#ifdef EDITION
+EXPORT unsigned edition(void) { return EDITION; }
+#endif
+
 // Defines `name`, which does the rows that nobody has taken yet, `band` at a time.
 #define KERNEL(name, Arguments, band)                                                   \
     static void name##_rows(const Arguments &a, int first, int last, int lane);         \

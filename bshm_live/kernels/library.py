@@ -7,8 +7,10 @@ import platform
 import sys
 from functools import cache
 from pathlib import Path
+from zlib import crc32
 
 HERE = Path(__file__).parent
+SOURCES = ("kernels.cpp", "pixel.h")
 SUFFIX = {"win32": "dll", "darwin": "dylib"}.get(sys.platform, "so")
 # Levels of the x86-64 psABI, best first; every other processor has one library.
 LEVELS = {3: "v3", 2: "v2"}
@@ -16,6 +18,10 @@ X86 = ("x86_64", "amd64")
 MISSING = (
     "the native kernels are not there for this machine ({machine}): install bshm-live with pip, "
     "in a checkout with `pip install -e .`"
+)
+STALE = (
+    "the native kernels in {folder} were made from other sources than are there now: make them "
+    "anew with `pip install -e .`, or `python -m tools.kernels`"
 )
 UNFIT = "the native kernels do not fit this machine ({machine}): {why}"
 
@@ -30,11 +36,11 @@ def library() -> ctypes.CDLL:
     """The fastest library that this processor runs. Raises OSError, in words for its user."""
     machine = platform.machine().lower()
     if machine not in X86:
-        return load(path("arm64"))
+        return checked(load(path("arm64")))
     level = load(path("probe")).x86_level()
     for least, variant in LEVELS.items():
         if level >= least:
-            return load(path(variant))
+            return checked(load(path(variant)))
     why = "its processor is older than x86-64-v2 (about 2009)"
     raise OSError(UNFIT.format(machine=machine, why=why))
 
@@ -47,3 +53,26 @@ def load(file: Path) -> ctypes.CDLL:
         return ctypes.CDLL(str(file))
     except OSError as error:
         raise OSError(UNFIT.format(machine=machine, why=error)) from error
+
+
+def edition(folder: Path = HERE) -> int | None:
+    """A checksum of the kernels' sources, which their builder puts into them; None without any."""
+    files = [folder / name for name in SOURCES]
+    if not all(file.is_file() for file in files):
+        return None
+    return crc32(b"".join(file.read_bytes() for file in files))
+
+
+def checked(kernels: ctypes.CDLL) -> ctypes.CDLL:
+    """The library, where it was made from the sources beside it. Raises OSError.
+
+    In a checkout that has moved on, an older one would lack functions, or lay out arguments
+    differently.
+    """
+    wanted = edition(HERE)
+    if wanted is None:
+        return kernels
+    told = getattr(kernels, "edition", None)
+    if told is None or told() & 0xFFFFFFFF != wanted:
+        raise OSError(STALE.format(folder=HERE))
+    return kernels

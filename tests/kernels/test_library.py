@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ctypes
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +48,31 @@ def test_another_machine_s_library_is_named(fresh: pytest.MonkeyPatch, tmp_path:
         library()
 
 
+def test_a_library_of_other_sources_is_one_line(fresh: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A checkout that has moved on since its kernels were made."""
+    for file in home.HERE.iterdir():
+        if file.suffix in (".cpp", ".h", f".{home.SUFFIX}"):
+            shutil.copy(file, tmp_path)
+    fresh.setattr(home, "HERE", tmp_path)
+    library()
+    library.cache_clear()
+    with (tmp_path / "pixel.h").open("a") as source:
+        source.write("// another\n")
+    with pytest.raises(EngineError, match=r"python -m tools\.kernels") as caught:
+        load_bshm("balanced", cpu_runtime(), manifest=load_manifest(TOY))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_library_that_says_no_edition_is_an_old_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Old:
+        def prepare(self) -> None: ...
+
+    with pytest.raises(OSError, match="made from other sources"):
+        home.checked(Old())  # type: ignore[arg-type]
+    monkeypatch.setattr(home, "SOURCES", ("not there",))
+    home.checked(Old())  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(("level", "variant"), [(1, None), (2, "v2"), (3, "v3"), (4, "v3")])
 def test_the_processor_s_level_chooses(
     fresh: pytest.MonkeyPatch, level: int, variant: str | None
@@ -57,6 +83,7 @@ def test_the_processor_s_level_chooses(
 
     fresh.setattr(home.platform, "machine", lambda: "AMD64")
     fresh.setattr(home, "load", lambda file: Probe() if "probe" in file.name else file)
+    fresh.setattr(home, "checked", lambda kernels: kernels)
     if variant is None:
         with pytest.raises(OSError, match="older than x86-64-v2"):
             library()
