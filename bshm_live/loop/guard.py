@@ -18,7 +18,7 @@ from ..matting.check import NUMBER_TEXT, check
 from .evidence import Sighting, certainty, excess, known, rise, sighting, torn, unseen
 
 if TYPE_CHECKING:
-    from ..types import Frame, Layers, Mask8, Matte, Picture
+    from ..types import Alpha, Frame, Layers, Mask8, Matte, Picture
 
 # Browsers give a camera a second; whoever was stopped or swapped out comes back later than that.
 LATE_S = 1.0
@@ -49,9 +49,13 @@ NOBODY = 0.006
 # Somebody new, or a jump, is believed where MPN is sure of it: the mean of its mask is 0.87 and
 # more on people, 0.85 and less on a room's false alarms. A jump must also last for a moment.
 SURE, JUMP_S = 0.86, 0.06
+# Less than this of somebody new is small: a towel or the back of a chair at the picture's edge
+# may be as sure as a person so far away. Then it must be sure for so long, each time anew:
+# without a hint from its last matte. Who walks in is larger before.
+SMALL, SURE_S = 0.06, 0.2
 # In bad light MPN may never be sure. Then it is believed once it has said the same for so long,
-# each time anew: without a hint from its last matte. A room's false alarms end before.
-DOUBT_S = 1.0
+# each time anew; what is small, for longer. A room's false alarms end before.
+DOUBT_S, SMALL_DOUBT_S = 1.0, 3.0
 # Rows of another picture are let out where they stay as they are for so long: then it is no tear.
 TORN_S = 0.2
 
@@ -87,7 +91,8 @@ class Guard:
         self._left: deque[Sighting] = deque()  # what left in the last seconds, the newest last
         self._before: Sighting | None = None  # the last frame, whether it left or not
         self._held: Sighting | None = None  # the last that was held back for being new,
-        self._held_since = 0.0  # and since when it has been the same
+        self._held_since = 0.0  # and since when it has been the same,
+        self._sure_since: float | None = None  # and sure
         self._torn_since: float | None = None
 
     def __call__(self, frame: Frame, attempt: Callable[[], Matte]) -> Matte | None:
@@ -182,14 +187,23 @@ class Guard:
             raise EngineError(WHOLE_TEXT)
         self._held = seen
         if held is None or rise(seen, held.alpha).mean() > pace:
-            self._held_since = seen.time
+            self._held_since, self._sure_since = seen.time, None
         lasted = seen.time - self._held_since
-        if certainty(seen, new) < SURE:
-            if lasted < DOUBT_S:
-                raise EngineError(DOUBT_TEXT)
-        elif self._left and new.mean() > pace and lasted < JUMP_S:
+        if self._doubtful(seen, new, lasted):
+            raise EngineError(DOUBT_TEXT)
+        if self._left and new.mean() > pace and lasted < JUMP_S:
             raise EngineError(JUMP_TEXT)
         self._held = None
+
+    def _doubtful(self, seen: Sighting, new: Alpha, lasted: float) -> bool:
+        """Whether MPN is not sure of what is new, or not yet for long enough."""
+        small = new.mean() < SMALL
+        if certainty(seen, new) < SURE:
+            self._sure_since = None
+            return lasted < (SMALL_DOUBT_S if small else DOUBT_S)
+        if self._sure_since is None:
+            self._sure_since = seen.time
+        return bool(small and seen.time - self._sure_since < SURE_S)
 
     def _let_out(self, seen: Sighting) -> None:
         """Remembers what leaves: the last, and of those before it one in a while."""

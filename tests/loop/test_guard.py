@@ -35,6 +35,9 @@ from bshm_live.loop.guard import (
     MEMORY_S,
     MOST,
     NOBODY,
+    SMALL,
+    SMALL_DOUBT_S,
+    SURE_S,
     TORN_S,
     TORN_TEXT,
     UNSEEN,
@@ -562,6 +565,32 @@ def test_a_doubt_that_comes_and_goes_never_lasts() -> None:
     assert all(leaves == (np.max(alpha) == 0) for leaves, alpha in zip(told, alphas, strict=True))
 
 
+LITTLE = band(10 / 32, 11 / 32)  # a column of the guard's sparse matte
+
+
+def test_what_is_small_must_be_sure_for_a_moment() -> None:
+    """A chair's back at the edge of an empty room is sure in some frames, never in many."""
+    fps, frames = 30, 40
+    held = frames_of(SURE_S, fps)
+    told = judge([0.0, *[LITTLE] * frames], fps=fps)
+    assert told == [True, *[False] * held, *[True] * (frames - held)]
+    wavers = [*[LITTLE] * (held - 1), 0.7 * LITTLE] * 8  # of its mask: sure, and then not
+    assert judge([LITTLE] * len(wavers), fps=fps, own=wavers) == [False] * len(wavers)
+
+
+def test_what_is_small_and_never_sure_must_last_longer() -> None:
+    fps, held = 8, frames_of(SMALL_DOUBT_S, 8)
+    told = judge([LITTLE] * (held + 5), fps=fps, own=[0.7 * LITTLE] * (held + 5))
+    assert told == [*[False] * held, *[True] * 5]
+
+
+def test_who_grows_is_shown_once_large_enough() -> None:
+    """Whoever comes in waits for no moment once there is more of them."""
+    shares = [count / 32 for count in range(1, 6)]
+    told = judge([band(0, share) for share in shares])
+    assert told == [share > SMALL for share in shares]
+
+
 def test_an_inverted_matte_of_the_same_coverage_is_a_jump() -> None:
     assert judge([band(0.0, 0.5), band(0.5, 1.0), band(0.0, 0.5)]) == [True, False, True]
 
@@ -626,6 +655,25 @@ def test_rows_of_another_picture_are_seen(other: Picture, share: float, above: b
     assert told == [True, True, False, True, True]
     judge([SEATED], guard, pictures=[torn])
     assert guard.reason == TORN_TEXT
+
+
+@pytest.mark.parametrize("above", [False, True])
+def test_rows_of_another_person_in_the_same_room_are_seen(above: bool) -> None:
+    """Only the columns of the two change, and the seam is straight in these alone."""
+    one = portrait(HIGH[1], HIGH[0], centre=(44, 34), radius=9, soft=2).picture
+    two = portrait(HIGH[1], HIGH[0], centre=(84, 34), radius=9, soft=2).picture
+    torn = halves(two, one, 0.55) if above else halves(one, two, 0.55)
+    guard = Guard(now=lambda: 0.0)
+    assert judge([SEATED] * 4, guard, pictures=[one, one, torn, one]) == [True, True, False, True]
+
+
+def test_who_moves_before_a_still_room_is_no_tear() -> None:
+    """A bar that rises, with a straight upper edge as wide as the person's share may be."""
+    shares = [0.1, 0.15, 0.17]
+    for share in shares:
+        still, moved = STILL.copy(), STILL.copy()
+        moved[HIGH[0] // 2 :, : round(share * HIGH[1])] = 200
+        assert judge([SEATED] * 2, pictures=[still, moved]) == [True, True]
 
 
 def test_a_tear_that_moves_never_leaves_and_one_that_stays_is_a_scene() -> None:
