@@ -69,7 +69,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def networks_of(args: argparse.Namespace) -> Networks:
     steady = not getattr(args, "no_steady", False)
-    return check_networks(Networks(args.runtime, args.preset, args.threads, steady))
+    return check_networks(Networks(args.runtime, args.preset, args.threads, steady, args.precision))
 
 
 def look_of(args: argparse.Namespace) -> Look:

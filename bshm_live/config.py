@@ -23,6 +23,7 @@ from .errors import SettingsError
 from .files import is_file, own_folder, why_unwritable, write_whole
 from .settings import (
     FITS,
+    PRECISIONS,
     PRESETS,
     ROTATIONS,
     RUNTIMES,
@@ -46,6 +47,7 @@ DEFAULTS: Mapping[str, type] = {
     "preset": str,
     "runtime": str,
     "threads": int,
+    "precision": str,
     "mirror": bool,
     "rotate": int,
     "fit": str,
@@ -62,6 +64,7 @@ DEFAULTS: Mapping[str, type] = {
 CHOICES = {
     "preset": PRESETS,
     "runtime": RUNTIMES,
+    "precision": PRECISIONS,
     "on_trouble": TROUBLES,
     "rotate": ROTATIONS,
     "fit": FITS,

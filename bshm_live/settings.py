@@ -15,6 +15,7 @@ from .types import Size
 
 Preset = Literal["fast", "balanced", "quality"]
 Runtime = Literal["auto", "onnxruntime", "openvino", "tensorrt"]
+Precision = Literal["auto", "f32", "int8"]
 Trouble = Literal["background", "card"]
 Fit = Literal["cover", "contain"]
 Rotate = Literal[0, 90, 180, 270]
@@ -23,6 +24,7 @@ ROTATIONS: tuple[Rotate, ...] = (0, 90, 180, 270)
 PRESETS: tuple[Preset, ...] = ("fast", "balanced", "quality")
 TALL = "tall"  # the networks for portrait format: taken by itself, never asked for
 RUNTIMES: tuple[Runtime, ...] = ("auto", "onnxruntime", "openvino", "tensorrt")
+PRECISIONS: tuple[Precision, ...] = ("auto", "f32", "int8")
 TROUBLES: tuple[Trouble, ...] = ("background", "card")
 
 BLUR_DEFAULT = 25  # of 1 to the most: compositing/background.py says how many pixels
@@ -89,13 +91,15 @@ class Look:
 class Networks:
     """Which networks run, and where. `preset` None: the one that fits, see loop/assemble.
 
-    `threads` 0: as many as there are cores. `steady`: filtered over time.
+    `threads` 0: as many as there are cores. `steady`: filtered over time. `precision` auto:
+    int8 for live pictures on a processor where it is faster, else f32.
     """
 
     runtime: Runtime = "auto"
     preset: Preset | None = None
     threads: int = 0
     steady: bool = True
+    precision: Precision = "auto"
 
 
 @dataclass(frozen=True)

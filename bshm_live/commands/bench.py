@@ -14,12 +14,12 @@ import numpy as np
 
 from ..compositing.background import cover, studio
 from ..gpu.parts import open_gpu
-from ..loop.assemble import preset_for
+from ..loop.assemble import open_networks, preset_for
 from ..loop.clock import quantiles, stage_table
 from ..loop.parts import Always, cpu_parts
 from ..loop.pipeline import Pipeline
 from ..loop.stage import open_stage
-from ..runtimes.choice import Runtime, get_runtime, load_bshm
+from ..runtimes.choice import Runtime, get_runtime
 from ..runtimes.manifest import load_manifest
 from ..settings import BackgroundSpec, Look, Networks
 from ..sinks import Null
@@ -87,7 +87,7 @@ def measured(
     """What `figures` says of `count` frames in the loop of a live picture."""
     preset = preset_for(networks, size, "file")
     with ExitStack() as stack:
-        parts = parts_of(runtime, preset, networks.threads, size, stack)
+        runtime, parts = parts_of(runtime, preset, networks, size, stack)
         stage = open_stage(Look(spec), size)
         pipeline = Pipeline(Always(parts), lambda: stage, size)
         pipeline.clock = clock = CpuClock()
@@ -145,15 +145,17 @@ def cpu_figures(clock: CpuClock, cpu_s: float, count: int, typical: float) -> Re
     }
 
 
-def parts_of(runtime: Runtime, preset: str, threads: int, size: Size, stack: ExitStack) -> Parts:
+def parts_of(
+    runtime: Runtime, preset: str, networks: Networks, size: Size, stack: ExitStack
+) -> tuple[Runtime, Parts]:
     """On a GPU all of them run there; elsewhere they are the CPU's. Closed with `stack`."""
     if runtime.name == "tensorrt":
         gpu = open_gpu(preset, size)
         stack.callback(gpu.close)
-        return gpu
-    return cpu_parts(
-        stack.enter_context(load_bshm(preset, runtime, threads)), size, threads=threads
-    )
+        return runtime, gpu
+    runtime, matting = open_networks(networks, preset, "live")
+    stack.enter_context(matting)
+    return runtime, cpu_parts(matting, size, threads=networks.threads)
 
 
 def figures(

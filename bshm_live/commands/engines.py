@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EngineError
+from ..kernels.library import has_dot_products
 from ..matting.head import HEAT_LEAST, SIZE
 from ..runtimes import cache as engine_cache
 from ..runtimes.choice import (
+    BOUNDS,
     NAMES,
     Runtime,
     available,
@@ -24,6 +27,7 @@ from ..runtimes.choice import (
     state,
     tensorrt_f32,
 )
+from ..runtimes.int8 import ON_CPU
 from ..runtimes.manifest import (
     REINSTALL,
     Manifest,
@@ -54,7 +58,9 @@ def _list_networks(manifest: Manifest) -> None:
     print(f"networks in {engines_folder()}")
     for network in (*manifest.networks, *([manifest.head] if manifest.head else [])):
         sizes = " ".join(f"{k} {v[3]}x{v[2]}" for k, v in network.inputs.items())
-        print(f"  {network.preset:9} {network.name:4} {sizes:34} {network.sha256[:12]}")
+        twin = manifest.twins.get(network.sha256)
+        note = f"  int8 {twin.sha256[:12]}" if twin else ""
+        print(f"  {network.preset:9} {network.name:4} {sizes:34} {network.sha256[:12]}{note}")
 
 
 def _list_built(manifest: Manifest) -> None:
@@ -139,14 +145,15 @@ def verify_engines() -> int:
         }
         if head is not None:
             golds["head"] = partial(compare_head, golden=head)
-        for preset, compared in golds.items():
-            found = compared(runtime=runtime)
-            worst = float(np.max(list(found.values())))
-            text = "  ".join(f"{stage} {value:.1e}" for stage, value in found.items())
-            print(f"  {preset:9} {text}")
-            if not worst <= runtime.bound:  # a NaN, too, is wrong
-                wrong.append(f"{runtime.name} differs by {worst:.1e} from the goldens of {preset}")
-        print(f"  bound     {runtime.bound:.0e}")
+        wrong += _verified(runtime, golds)
+        if runtime.name in ON_CPU and has_dot_products():
+            rough = replace(runtime, bound=BOUNDS["int8"])
+            twins = [preset for preset in sorted(goldens) if load_manifest().int8(preset)]
+            golds = {
+                f"{preset} int8": partial(compare, preset, golden=goldens[preset], int8=True)
+                for preset in twins
+            }
+            wrong += _verified(rough, golds)
     if wrong:
         raise EngineError(f"{wrong[0]}: update it, or choose another with --runtime")
     for name in NAMES:
@@ -154,6 +161,21 @@ def verify_engines() -> int:
             print(f"not verified: {state(name)[1]}")
     print("all within their bounds")
     return 0
+
+
+def _verified(runtime: Runtime, golds: Mapping[str, Callable[..., dict[str, float]]]) -> list[str]:
+    """Compares and prints; what is wrong, in words."""
+    wrong = []
+    for name, compared in golds.items():
+        found = compared(runtime=runtime)
+        worst = float(np.max(list(found.values())))
+        text = "  ".join(f"{stage} {value:.1e}" for stage, value in found.items())
+        print(f"  {name:14} {text}")
+        if not worst <= runtime.bound:  # a NaN, too, is wrong
+            wrong.append(f"{runtime.name} differs by {worst:.1e} from the goldens of {name}")
+    if golds:
+        print(f"  {'bound':14} {runtime.bound:.0e}")
+    return wrong
 
 
 def runtimes() -> Iterator[Runtime]:
@@ -202,9 +224,11 @@ def compare_head(runtime: Runtime, golden: Mapping[str, NDArray[Any]]) -> dict[s
     return found
 
 
-def compare(preset: str, runtime: Runtime, golden: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+def compare(
+    preset: str, runtime: Runtime, golden: Mapping[str, NDArray[Any]], *, int8: bool = False
+) -> dict[str, float]:
     """Largest absolute difference per stage, each fed with the golden of the one before."""
-    bshm = load_bshm(preset, runtime)
+    bshm = load_bshm(preset, runtime, int8=int8)
     image: Tensor = np.divide(golden["image"], 255, dtype=np.float32)
     low: Tensor = np.divide(golden["low"], 255, dtype=np.float32)
     coarse = golden["coarse"].astype(np.float32)

@@ -10,6 +10,7 @@ from ..console import printable
 from ..control.wire import NAME
 from ..settings import (
     FITS,
+    PRECISIONS,
     PRESETS,
     ROTATIONS,
     RUNTIMES,
@@ -119,6 +120,12 @@ def _engine_options(parser: argparse.ArgumentParser) -> None:
         help="default: balanced; live on a slow machine: fast; stills: quality",
     )
     parser.add_argument("--threads", type=whole, default=0, help="0: as many as there are cores")
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="auto",
+        help="of the networks on a CPU; default: live int8 where it is faster, else f32",
+    )
 
 
 def _live(parser: argparse.ArgumentParser) -> None:

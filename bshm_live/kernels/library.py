@@ -15,6 +15,7 @@ SUFFIX = {"win32": "dll", "darwin": "dylib"}.get(sys.platform, "so")
 # Levels of the x86-64 psABI, best first; every other processor has one library.
 LEVELS = {3: "v3", 2: "v2"}
 X86 = ("x86_64", "amd64")
+CPU_INFO = Path("/proc/cpuinfo")
 MISSING = (
     "the native kernels are not there for this machine ({machine}): install bshm-live with pip, "
     "in a checkout with `pip install -e .`"
@@ -43,6 +44,15 @@ def library() -> ctypes.CDLL:
             return checked(load(path(variant)))
     why = "its processor is older than x86-64-v2 (about 2009)"
     raise OSError(UNFIT.format(machine=machine, why=why))
+
+
+def has_dot_products() -> bool:
+    """Whether this processor adds up products of 8 bits exactly and fast: VNNI or ARM's SDOT."""
+    if platform.machine().lower() in X86:
+        return bool(load(path("probe")).x86_vnni())
+    if sys.platform == "darwin":
+        return True
+    return CPU_INFO.is_file() and "asimddp" in CPU_INFO.read_text(errors="replace")
 
 
 def load(file: Path) -> ctypes.CDLL:

@@ -13,13 +13,22 @@ struct Registers {
     unsigned a, b, c, d;
 };
 
-static Registers cpuid(unsigned leaf) {
+static Registers cpuid(unsigned leaf, unsigned part = 0) {
     Registers r;
-    __asm__ volatile("cpuid" : "=a"(r.a), "=b"(r.b), "=c"(r.c), "=d"(r.d) : "a"(leaf), "c"(0));
+    __asm__ volatile("cpuid" : "=a"(r.a), "=b"(r.b), "=c"(r.c), "=d"(r.d) : "a"(leaf), "c"(part));
     return r;
 }
 
 static bool has(unsigned word, unsigned bits) { return (word & bits) == bits; }
+
+const unsigned XMM_YMM = 6, ZMM = 0xe0;
+
+// What the system keeps of the registers; only where OSXSAVE is set.
+static unsigned kept() {
+    unsigned low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
+}
 
 EXPORT int x86_level(void) {
     const unsigned most = cpuid(0).a;
@@ -33,7 +42,14 @@ EXPORT int x86_level(void) {
     const unsigned third = 1u << 12 | 1u << 22 | 1u << 27 | 1u << 28 | 1u << 29;
     if (!has(one.c, third) || most < 7) return 2;
     if (!has(cpuid(7).b, 1u << 3 | 1u << 5 | 1u << 8) || !has(lahf, 1u << 5)) return 2;
-    unsigned kept, high;  // what the system keeps of the registers: XMM and YMM
-    __asm__ volatile("xgetbv" : "=a"(kept), "=d"(high) : "c"(0));
-    return has(kept, 6) ? 3 : 2;
+    return has(kept(), XMM_YMM) ? 3 : 2;
+}
+
+// Whether it adds up products of 8 bits in 32: AVX-VNNI, or AVX-512's. Without, sums of two
+// products are cut off at 16 bits.
+EXPORT int x86_vnni(void) {
+    if (x86_level() < 3) return 0;
+    const Registers seven = cpuid(7);
+    if (seven.a >= 1 && has(cpuid(7, 1).a, 1u << 4)) return 1;
+    return has(seven.b, 1u << 16) && has(seven.c, 1u << 11) && has(kept(), XMM_YMM | ZMM);
 }

@@ -21,6 +21,7 @@ from ..errors import EngineError
 from ..gpu.parts import GpuParts, open_gpu
 from ..matting.bshm import Bshm
 from ..runtimes.choice import Runtime, get_runtime, lacking, load_bshm
+from ..runtimes.int8 import is_faster
 from ..runtimes.manifest import load_manifest
 from ..settings import TALL, Networks
 from ..sources.video_file import VideoFile, demo_clip
@@ -54,10 +55,23 @@ def preset_for(networks: Networks, size: Size, job: Job, *, on_gpu: bool = False
     return "quality" if best and "quality" in there else "balanced"
 
 
-def load(networks: Networks, preset: str, stack: ExitStack) -> tuple[Runtime, Bshm]:
+def load(
+    networks: Networks, preset: str, stack: ExitStack, job: Job = "live"
+) -> tuple[Runtime, Bshm]:
     """The runtime and a preset's three networks, closed with `stack`. Raises EngineError."""
-    runtime = get_runtime(networks.runtime)
-    return runtime, stack.enter_context(load_bshm(preset, runtime, networks.threads))
+    runtime, matting = open_networks(networks, preset, job)
+    return runtime, stack.enter_context(matting)
+
+
+def open_networks(networks: Networks, preset: str, job: Job) -> tuple[Runtime, Bshm]:
+    """The same, closed by the caller. In int8 where that is asked for, or live and faster."""
+    runtime, threads = get_runtime(networks.runtime), networks.threads
+    int8 = networks.precision == "int8" or (
+        networks.precision == "auto" and job == "live" and is_faster(preset, runtime, threads)
+    )
+    if int8:
+        runtime = replace(runtime, description=f"{runtime.description}, int8")
+    return runtime, load_bshm(preset, runtime, threads, int8=int8)
 
 
 # --- stills -----------------------------------------------------------------------------------
@@ -66,8 +80,8 @@ def load(networks: Networks, preset: str, stack: ExitStack) -> tuple[Runtime, Bs
 def still_networks(networks: Networks, stack: ExitStack) -> tuple[Runtime, Bshm, Bshm]:
     """The runtime, and networks for pictures in landscape and in portrait format."""
     presets = [preset_for(networks, size, "still") for size in ((4, 3), (3, 4))]
-    runtime, wide = load(networks, presets[0], stack)
-    tall = wide if presets[1] == presets[0] else load(networks, presets[1], stack)[1]
+    runtime, wide = load(networks, presets[0], stack, "still")
+    tall = wide if presets[1] == presets[0] else load(networks, presets[1], stack, "still")[1]
     return runtime, wide, tall
 
 
@@ -92,7 +106,7 @@ def file_pipeline(
             stack.callback(gpu.close)
             words = f"{runtime.description}, frames stay on the GPU"
             return words, InFlight(gpu, lambda: stage, size)
-    matting = stack.enter_context(load_bshm(preset, runtime, networks.threads))
+    runtime, matting = load(networks, preset, stack, "file")
     supply = Always(cpu_parts(matting, size, smooth=networks.steady, threads=networks.threads))
     return runtime.description, Pipeline(supply, lambda: stage, size, fail_closed=False)
 
@@ -125,7 +139,7 @@ class LiveParts:
         if load_manifest().preset(preset)["mpn"].inputs["image"][2:] == tuple(now.matting.low):
             return partial(setattr, now.steadier, "smooth", networks.steady)
         if isinstance(now, CpuParts):
-            matting = load_bshm(preset, get_runtime(networks.runtime), networks.threads)
+            _, matting = open_networks(networks, preset, "live")
             parts: Parts = replace(now, matting=matting)
         else:
             parts = open_gpu(preset, self.size, wrap=now.compositor.wrap)
@@ -147,7 +161,9 @@ def live_parts(
     asked = networks.runtime
     gpu = asked == "tensorrt" or (asked == "auto" and not lacking("tensorrt"))
     # On the CPU until then: the runtime that starts soonest.
-    first = replace(networks, runtime="onnxruntime", preset=None) if gpu else networks
+    first = networks
+    if gpu:  # in float32: the GPU's mattes are compared with them
+        first = replace(networks, runtime="onnxruntime", preset=None, precision="f32")
     runtime, matting, preset = live_networks(first, size, fps, stack)
     cpu = cpu_parts(matting, size, smooth=networks.steady, wrap=wrap, threads=networks.threads)
     if not gpu:

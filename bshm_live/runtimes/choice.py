@@ -29,7 +29,9 @@ INSTALL = {
     "onnxruntime": "pip install onnxruntime",
 }
 # The largest difference from float32 anywhere in a stage's result, by precision
-BOUNDS = {"f32": 1e-3, "f16": 2e-2}
+BOUNDS = {"f32": 1e-3, "f16": 2e-2, "int8": 0.15}
+# Layers so small that a second thread costs more than it gains
+ONE_THREAD = ("mpn", "qun")
 
 
 @dataclass(frozen=True)
@@ -119,9 +121,14 @@ def _best() -> Runtime:
 
 
 def load_bshm(
-    preset: str, runtime: Runtime, threads: int = 0, manifest: Manifest | None = None
+    preset: str,
+    runtime: Runtime,
+    threads: int = 0,
+    manifest: Manifest | None = None,
+    *,
+    int8: bool = False,
 ) -> Bshm:
-    """The three networks of a preset, their files checked against the manifest.
+    """The three networks of a preset, or their int8 twins, checked against the manifest.
 
     Raises EngineError, also where the native kernels around them do not load.
     """
@@ -129,7 +136,8 @@ def load_bshm(
         library()
     except OSError as error:
         raise EngineError(str(error)) from error
-    return Bshm(*load_engines(preset, runtime, threads, manifest), threads=threads)
+    engines = load_engines(preset, runtime, threads, manifest, int8=int8)
+    return Bshm(*engines, threads=threads)
 
 
 def load_head_finder(threads: int = 0, manifest: Manifest | None = None) -> HeadFinder:
@@ -151,16 +159,24 @@ def load_head(runtime: Runtime, threads: int = 0, manifest: Manifest | None = No
 
 
 def load_engines(
-    preset: str, runtime: Runtime, threads: int = 0, manifest: Manifest | None = None
+    preset: str,
+    runtime: Runtime,
+    threads: int = 0,
+    manifest: Manifest | None = None,
+    *,
+    int8: bool = False,
 ) -> list[Engine]:
     """MPN, QUN and MRN of a preset. Raises EngineError, and then leaves none open."""
-    networks = (manifest or load_manifest()).preset(preset)
+    manifest = manifest or load_manifest()
+    networks = manifest.int8(preset) if int8 else manifest.preset(preset)
+    if not networks:
+        raise EngineError(f"preset {preset}: no int8 networks in {manifest.folder}; use f32")
     engines = []
     with ExitStack() as opened:
         for name in NETWORKS:
             network = networks[name]
             check_file(network)
-            engine = runtime.load(network.path, threads)
+            engine = runtime.load(network.path, 1 if name in ONE_THREAD else threads)
             opened.callback(engine.close)
             if dict(engine.inputs) != dict(network.inputs):
                 raise EngineError(f"{network.path} is not the {name} of the manifest: reinstall")

@@ -2,7 +2,9 @@
 
 `manifest.toml` stands in the networks' folder and names every file with its
 sha256 and its shapes. It is checked as a whole when it is read; the files are
-checked one by one before they are used.
+checked one by one before they are used. `int8.toml` names the networks' twins for
+processors that multiply in 8 bits, each with the sha256 of the network that it was made
+from: a twin of any other network is not there.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import hashlib
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from ..errors import EngineError
 from ..files import path_of
 from ..types import Shape
 
-MANIFEST = "manifest.toml"
+MANIFEST, TWINS = "manifest.toml", "int8.toml"
 FOLDER_VARIABLE = "BSHM_ENGINES"
 COLOUR, RANGE = "RGB", [0.0, 1.0]
 NETWORKS = ("mpn", "qun", "mrn")
@@ -56,11 +58,15 @@ class Network:
 
 @dataclass(frozen=True)
 class Manifest:
-    """All networks of one folder, their shapes known to fit together."""
+    """All networks of one folder, their shapes known to fit together.
+
+    `twins`: the int8 twin of a network, by the network's sha256.
+    """
 
     folder: Path
     networks: tuple[Network, ...]
     head: Network | None = None  # the head finder, which has no presets
+    twins: Mapping[str, Network] = field(default_factory=dict)
 
     @property
     def presets(self) -> tuple[str, ...]:
@@ -74,6 +80,15 @@ class Manifest:
             there = ", ".join(self.presets)
             raise EngineError(f"preset {name}: no such networks in {self.folder}; try {there}")
         return found
+
+    def int8(self, preset: str) -> dict[str, Network]:
+        """The int8 twins of a preset's networks by name; empty unless all are there."""
+        found = {
+            name: self.twins[network.sha256]
+            for name, network in self.preset(preset).items()
+            if network.sha256 in self.twins
+        }
+        return found if len(found) == len(NETWORKS) else {}
 
 
 def engines_folder() -> Path:
@@ -89,12 +104,7 @@ def load_manifest(folder: Path | None = None) -> Manifest:
     """Reads and checks a folder's manifest, by default the program's. Raises EngineError."""
     folder = engines_folder() if folder is None else folder
     path = folder / MANIFEST
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise EngineError(f"{path}: cannot be read ({error.strerror}); {REINSTALL}") from error
-    except ValueError as error:  # neither UTF-8 nor TOML
-        raise _malformed(path, " ".join(str(error).split())) from error
+    content = _read(path)
     if content.get("colour") != COLOUR or content.get("range") != RANGE:
         raise _malformed(path, f"colour must be {COLOUR} and range {RANGE}")
     try:
@@ -109,7 +119,41 @@ def load_manifest(folder: Path | None = None) -> Manifest:
             raise _malformed(path, f"preset {preset}: {fault}")
     if finder and (finder.inputs != HEAD_INPUTS or finder.outputs != HEAD_OUTPUTS):
         raise _malformed(path, f"the head finder takes {HEAD_INPUTS} and gives {HEAD_OUTPUTS}")
-    return Manifest(folder, networks, finder)
+    return Manifest(folder, networks, finder, _twins(folder, networks))
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    """A TOML file. Raises EngineError."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise EngineError(f"{path}: cannot be read ({error.strerror}); {REINSTALL}") from error
+    except ValueError as error:  # neither UTF-8 nor TOML
+        raise _malformed(path, " ".join(str(error).split())) from error
+
+
+def _twins(folder: Path, networks: tuple[Network, ...]) -> dict[str, Network]:
+    """The int8 twins of these networks; those of others are left out."""
+    path = folder / TWINS
+    if not path.is_file():
+        return {}
+    content = _read(path)
+    try:
+        found = {
+            entry["of"]: (folder / entry["file"], entry["sha256"].lower())
+            for entry in content["network"]
+        }
+    except KeyError as error:
+        raise _malformed(path, f"{error} is missing") from error
+    except (TypeError, AttributeError) as error:
+        raise _malformed(path, f"a network has a value of the wrong kind ({error})") from error
+    return {
+        network.sha256: replace(
+            network, path=found[network.sha256][0], sha256=found[network.sha256][1]
+        )
+        for network in networks
+        if network.sha256 in found
+    }
 
 
 def check_file(network: Network) -> None:

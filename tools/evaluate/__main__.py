@@ -44,6 +44,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--presets", nargs="+", default=list(PRESETS), choices=PRESETS)
     parser.add_argument("--runtime", default="onnxruntime", choices=RUNTIMES)
+    parser.add_argument("--precision", default="f32", choices=("f32", "int8"))
     parser.add_argument("--clips", type=count, metavar="N", help="the first N clips alone")
     parser.add_argument("--frames", type=count, metavar="N", help="the first N frames of each")
     parser.add_argument("--rounds", type=count, default=ROUNDS, help="of the timing; 0 for none")
@@ -142,7 +143,8 @@ def evaluate(args: argparse.Namespace) -> None:
     """All of it. Raises BshmError."""
     clips = read_clips(args.folder, args.clips, args.frames)
     runtime = get_runtime(args.runtime)
-    presets = {preset: load_bshm(preset, runtime, threads=THREADS) for preset in args.presets}
+    int8 = args.precision == "int8"
+    presets = {p: load_bshm(p, runtime, threads=THREADS, int8=int8) for p in args.presets}
     networks: list[Network] = [Ours(preset, bshm) for preset, bshm in presets.items()]
     if args.rivals:
         networks += [Rival(path) for path in sorted(args.rivals.glob("*.onnx"))]
