@@ -644,9 +644,10 @@ static inline void soft_pixel(const Compose &a, const Line &l, int x) {
     const bool last = x + 1 == a.width;
     const f4 image = colour(l.image + 3 * x, last);
     const Near &low = a.columns[x].low;
-    const float *maps = l.map_row + MAPS * low.near, *far = l.map_row + MAPS * low.far;
-    const f4 person = blend(low.share, load<f4>(maps), load<f4>(far));
-    const f4 room = blend(low.share, load<f4>(maps + ROOM), load<f4>(far + ROOM));
+    const float *near = l.map_row + MAPS * low.near, *far = l.map_row + MAPS * low.far;
+    const f8 map = blend(low.share, load<f8>(near), load<f8>(far));
+    const f4 person = __builtin_shufflevector(map, map, 0, 1, 2, 3);
+    const f4 room = __builtin_shufflevector(map, map, 4, 5, 6, 7);
     int alpha = l.alpha[x];
     if (a.refine) {
         const Near &matte = a.columns[x].matte;

@@ -71,7 +71,7 @@ def open_networks(networks: Networks, preset: str, job: Job) -> tuple[Runtime, B
     )
     if int8:
         runtime = replace(runtime, description=f"{runtime.description}, int8")
-    return runtime, load_bshm(preset, runtime, threads, int8=int8)
+    return runtime, load_bshm(preset, runtime, threads, int8=int8, reuse=job == "live")
 
 
 # --- stills -----------------------------------------------------------------------------------
@@ -162,9 +162,10 @@ def live_parts(
     gpu = asked == "tensorrt" or (asked == "auto" and not lacking("tensorrt"))
     # On the CPU until then: the runtime that starts soonest.
     first = networks
-    if gpu:  # in float32: the GPU's mattes are compared with them
+    job: Job = "file" if gpu else "live"
+    if gpu:  # as a file's, in full: the GPU's mattes are compared with them
         first = replace(networks, runtime="onnxruntime", preset=None, precision="f32")
-    runtime, matting, preset = live_networks(first, size, fps, stack)
+    runtime, matting, preset = live_networks(first, size, fps, stack, job)
     cpu = cpu_parts(matting, size, smooth=networks.steady, wrap=wrap, threads=networks.threads)
     if not gpu:
         switch = stack.enter_context(Switch(cpu))
@@ -177,12 +178,12 @@ def live_parts(
 
 
 def live_networks(
-    networks: Networks, size: Size, fps: float, stack: ExitStack
+    networks: Networks, size: Size, fps: float, stack: ExitStack, job: Job = "live"
 ) -> tuple[Runtime, Bshm, str]:
     """Runtime, networks and name of the preset that fits, or of the fastest where that one
     keeps no pace."""
     preset = preset_for(networks, size, "live")
-    runtime, matting = load(networks, preset, stack)
+    runtime, matting = load(networks, preset, stack, job)
     if networks.preset or SLOWEST_LIVE not in load_manifest().presets:
         return runtime, matting, preset
     takes, frame = milliseconds(matting, size), 1000 / fps
@@ -192,7 +193,7 @@ def live_networks(
         f"the {preset} networks take {takes:.0f} ms here, too much of a frame's {frame:.0f} ms: "
         f"using --preset {SLOWEST_LIVE} (give --preset balanced for better edges at fewer frames/s)"
     )
-    return *load(networks, SLOWEST_LIVE, stack), SLOWEST_LIVE
+    return *load(networks, SLOWEST_LIVE, stack, job), SLOWEST_LIVE
 
 
 def milliseconds(matting: Matting, size: Size) -> float:

@@ -11,6 +11,7 @@ from types import TracebackType
 from ..types import Engine, Hint, HostMatte, Picture, Tensor
 from .check import check
 from .preprocess import Preprocessor, colour_image, hint_tensor
+from .unmoved import Unmoved
 
 Clock = Callable[[str], None]
 
@@ -39,10 +40,16 @@ class Bshm:
 
     Owns its engines. `matte` takes any picture size and returns arrays that are
     its caller's to keep. Raises EngineError, also for a matte that cannot be one.
+    With `reuse` pictures are a video's: a frame that shows what the last one showed gets
+    the last one's masks, and one that is the very same its matte; but without a hint the
+    networks are always asked.
     """
 
-    def __init__(self, mpn: Engine, qun: Engine, mrn: Engine, *, threads: int = 0) -> None:
+    def __init__(
+        self, mpn: Engine, qun: Engine, mrn: Engine, *, threads: int = 0, reuse: bool = False
+    ) -> None:
         self.mpn, self.qun, self.mrn = mpn, qun, mrn
+        self._last = Unmoved() if reuse else None
         self.low = mpn.inputs["image"][2:]
         self.high = mrn.inputs["image"][2:]
         self._prepare = Preprocessor(self.low, self.high, threads)
@@ -57,17 +64,33 @@ class Bshm:
         low, high, large = self._prepare(picture)
         given = hint_tensor(hint, self.low)
         clock("preprocess")
-        coarse = predict_mask(self.mpn, low, given).copy()
-        clock("mpn")
-        unified = unify(self.qun, low, coarse).copy()
-        clock("qun")
+        last = None if hint is None else self._last
+        if last and (same := last.matte(large, given)):
+            for stage in ("mpn", "qun", "mrn"):
+                clock(stage)
+            return same
+        kept = last.masks(low, given) if last else None
+        coarse, unified = masks = kept or self._masks(low, given, clock)
+        if kept:
+            clock("mpn")
+            clock("qun")
         alpha, residual = refine(self.mrn, high, unified)
         matte = HostMatte(
             alpha[0, 0].copy(), colour_image(residual), unified[0, 0], coarse[0, 0], large
         )
         clock("mrn")
         check(matte)
+        if self._last and not kept:
+            self._last.keep(low, given, masks, matte)
         return matte
+
+    def _masks(self, low: Tensor, hint: Tensor, clock: Clock) -> tuple[Tensor, Tensor]:
+        """The coarse mask and the unified one."""
+        coarse = predict_mask(self.mpn, low, hint).copy()
+        clock("mpn")
+        unified = unify(self.qun, low, coarse).copy()
+        clock("qun")
+        return coarse, unified
 
     def close(self) -> None:
         for engine in (self.mpn, self.qun, self.mrn):

@@ -127,9 +127,11 @@ def load_bshm(
     manifest: Manifest | None = None,
     *,
     int8: bool = False,
+    reuse: bool = False,
 ) -> Bshm:
     """The three networks of a preset, or their int8 twins, checked against the manifest.
 
+    `reuse` is Bshm's.
     Raises EngineError, also where the native kernels around them do not load.
     """
     try:
@@ -137,7 +139,7 @@ def load_bshm(
     except OSError as error:
         raise EngineError(str(error)) from error
     engines = load_engines(preset, runtime, threads, manifest, int8=int8)
-    return Bshm(*engines, threads=threads)
+    return Bshm(*engines, threads=threads, reuse=reuse)
 
 
 def load_head_finder(threads: int = 0, manifest: Manifest | None = None) -> HeadFinder:

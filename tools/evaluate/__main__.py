@@ -45,6 +45,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--presets", nargs="+", default=list(PRESETS), choices=PRESETS)
     parser.add_argument("--runtime", default="onnxruntime", choices=RUNTIMES)
     parser.add_argument("--precision", default="f32", choices=("f32", "int8"))
+    parser.add_argument("--reuse", action="store_true", help="as live: see matting/unmoved.py")
     parser.add_argument("--clips", type=count, metavar="N", help="the first N clips alone")
     parser.add_argument("--frames", type=count, metavar="N", help="the first N frames of each")
     parser.add_argument("--rounds", type=count, default=ROUNDS, help="of the timing; 0 for none")
@@ -145,7 +146,9 @@ def evaluate(args: argparse.Namespace) -> None:
     runtime = get_runtime(args.runtime)
     int8 = args.precision == "int8"
     presets = {p: load_bshm(p, runtime, threads=THREADS, int8=int8) for p in args.presets}
-    networks: list[Network] = [Ours(preset, bshm) for preset, bshm in presets.items()]
+    networks: list[Network] = [
+        Ours(preset, bshm, reuse=args.reuse) for preset, bshm in presets.items()
+    ]
     if args.rivals:
         networks += [Rival(path) for path in sorted(args.rivals.glob("*.onnx"))]
     report = Report()

@@ -72,9 +72,9 @@ class Ours:
     All rows come from one run: MPN's hint is the last steadied matte in each.
     """
 
-    def __init__(self, preset: str, bshm: Bshm) -> None:
+    def __init__(self, preset: str, bshm: Bshm, *, reuse: bool = False) -> None:
         self.preset = preset
-        self.bshm = Recorder(bshm.mpn, bshm.qun, bshm.mrn)
+        self.bshm = Recorder(bshm.mpn, bshm.qun, bshm.mrn, reuse=reuse)
         steps = ("MPN", "MPN, QUN", "MPN, QUN, MRN")
         self.rows = (*(f"{preset}: {step}" for step in steps), f"**{preset}**, steadied")
 
