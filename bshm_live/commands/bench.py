@@ -34,7 +34,7 @@ SIZE: Size = (1280, 720)
 GPU_SIZES: tuple[Size, ...] = (SIZE, (1920, 1080), (3840, 2160))
 WARM_UP = 10
 NETWORKS = ("mpn", "qun", "mrn")
-TYPICAL_PRESET, TYPICAL_FRAMES = "balanced", 30  # an MPN about as large as other programs' network
+TYPICAL_PRESET, TYPICAL_FRAMES = "balanced", 30  # its MPN costs what MediaPipe's network does
 Result = dict[str, Any]  # as in the JSON object
 
 

@@ -65,6 +65,14 @@ class Room(Arguments):
     _fields_ = fields((P, "small alpha residual seen blurred out"), (F * 3, "mean"), (I, "w h"))
 
 
+class Spots(Arguments):
+    _fields_ = fields(
+        (P, "composite back alpha found"),
+        (N, "composite_stride back_stride"),
+        (I, "width step"),
+    )
+
+
 # Each kernel's arguments
 KERNELS: dict[str, type[Arguments]] = {
     "prepare": Prepare,
@@ -75,6 +83,7 @@ KERNELS: dict[str, type[Arguments]] = {
     "compose": Compose,
     "room": Room,
     "spread": Room,
+    "spots": Spots,
 }
 
 

@@ -792,3 +792,31 @@ KERNEL(spread, Room, 16) {
             a.out[3 * at + c] = nearest_level((blurred[c] + ROOM_EPSILON * a.mean[c]) * weight);
     }
 }
+
+// ---- What leaves, looked at again: guard.Guard -------------------------------------------
+
+struct Spots {
+    const u8 *composite, *back;  // (height, width, 3), rows `_stride` apart
+    const u8 *alpha;             // (height, width)
+    u64 *found;                  // grows by: spots of alpha 0 that are not the backdrop; alpha
+    Bytes composite_stride, back_stride;
+    int width, step;  // every `step`th pixel of every `step`th row is a spot
+};
+
+KERNEL(spots, Spots, 16) {
+    (void)lane;
+    u64 wrong = 0, sum = 0;
+    for (Bytes row = first; row < last; row++) {
+        const Bytes y = row * a.step;
+        const u8 *p = a.composite + y * a.composite_stride, *q = a.back + y * a.back_stride;
+        for (Bytes x = 0; x < a.width; x += a.step) {
+            const int alpha = a.alpha[y * a.width + x];
+            sum += (u64)alpha;
+            const bool same = p[3 * x] == q[3 * x] && p[3 * x + 1] == q[3 * x + 1] &&
+                              p[3 * x + 2] == q[3 * x + 2];
+            wrong += alpha == 0 && !same;
+        }
+    }
+    __atomic_fetch_add(a.found, wrong, __ATOMIC_RELAXED);
+    __atomic_fetch_add(a.found + 1, sum, __ATOMIC_RELAXED);
+}

@@ -84,8 +84,11 @@ def unseen(now: Sighting, left: Iterable[Sighting]) -> float:
     most, alpha = 0.0, np.zeros_like(now.alpha)
     for one in left:
         alpha = np.maximum(alpha, one.alpha)
+        new = rise(now, alpha)
+        if new.mean() <= most:  # against those that follow it is even less
+            break
         still = difference(now.look, one.look) <= CHANGE
-        most = max(most, float((rise(now, alpha) * still).mean()))
+        most = max(most, float((new * still).mean()))
     return most
 
 

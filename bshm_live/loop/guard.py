@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import EngineError
+from ..kernels.call import Spots, address, rows_address, run
 from ..matting.check import NUMBER_TEXT, check
 from .evidence import Sighting, certainty, excess, known, rise, sighting, torn, unseen
 
@@ -135,12 +136,9 @@ class Guard:
 
         composite, backdrop (H, W, 3) and alpha (H, W) as the compositor made it.
         """
-        some = np.s_[::OUTPUT_GRID, ::OUTPUT_GRID]
-        levels = alpha[some]
-        room = levels == 0
-        same = (composite[some] == backdrop[some])[room].all()
-        more = float(levels.mean()) / 255 - float(matte.sparse().mean())
-        if self.strict or (same and more <= OUTPUT_SLACK):
+        wrong, coverage = spots(composite, alpha, backdrop)
+        more = coverage - float(matte.sparse().mean())
+        if self.strict or (not wrong and more <= OUTPUT_SLACK):
             return True
         self.reason = OUTPUT_TEXT
         return False
@@ -213,3 +211,22 @@ class Guard:
         left.append(seen)
         while seen.time - left[0].time > MEMORY_S:
             left.popleft()
+
+
+def spots(composite: Picture, alpha: Mask8, backdrop: Picture) -> tuple[int, float]:
+    """How many of the pixels that are looked at have alpha 0 and do not show the backdrop, and
+    the mean alpha of all of them, of 1."""
+    height, width = alpha.shape
+    found, alpha = np.zeros(2, np.uint64), np.ascontiguousarray(alpha)
+    arguments = Spots(
+        alpha=address(alpha, (height, width), np.uint8),
+        found=found.ctypes.data,
+        width=width,
+        step=OUTPUT_GRID,
+    )
+    shape = (height, width, 3)
+    arguments.composite, arguments.composite_stride = rows_address(composite, shape)
+    arguments.back, arguments.back_stride = rows_address(backdrop, shape)
+    rows, columns = -(-height // OUTPUT_GRID), -(-width // OUTPUT_GRID)
+    run("spots", arguments, rows, threads=1)
+    return int(found[0]), float(found[1]) / (255 * rows * columns)

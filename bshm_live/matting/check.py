@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+from math import isfinite
 
 from ..errors import EngineError
 from ..types import Matte
@@ -15,19 +15,28 @@ FAULT_TEXT = "the networks gave a matte that cannot be one: run engines verify"
 def check(matte: Matte) -> None:
     """Raises EngineError unless shapes fit and every value is a number in its range.
 
-    What lies on a GPU was looked at there. The sum is enough to see a NaN or an
-    infinity anywhere: both survive it.
+    What lies on a GPU was looked at there. A NaN anywhere is both the least and the most.
     """
     if (sound := matte.sound()) is not None:
         if not sound:
             raise EngineError(FAULT_TEXT)
         return
-    low, high = matte.unified.shape, matte.alpha.shape
+    small, large = matte.unified.shape, matte.alpha.shape
     shapes = (matte.coarse.shape, matte.residual.shape, matte.guide.shape)
-    if len(low) != 2 or shapes != (low, (*low, 3), (*high, 3)) or high != (4 * low[0], 4 * low[1]):
+    if (
+        len(small) != 2
+        or shapes != (small, (*small, 3), (*large, 3))
+        or large != (4 * small[0], 4 * small[1])
+    ):
         raise EngineError("the networks gave a matte of a wrong size: run engines verify")
-    ranges = ((matte.alpha, 0), (matte.residual, -1), (matte.unified, 0), (matte.coarse, 0))
-    if not all(np.isfinite(part.sum()) for part, _ in ranges):
-        raise EngineError(NUMBER_TEXT)
-    if any(part.min() < least - SLACK or part.max() > 1 + SLACK for part, least in ranges):
-        raise EngineError("the networks gave a matte out of range: run engines verify")
+    for part, least in (
+        (matte.alpha, 0),
+        (matte.residual, -1),
+        (matte.unified, 0),
+        (matte.coarse, 0),
+    ):
+        low, high = float(part.min()), float(part.max())
+        if not (isfinite(low) and isfinite(high)):
+            raise EngineError(NUMBER_TEXT)
+        if low < least - SLACK or high > 1 + SLACK:
+            raise EngineError("the networks gave a matte out of range: run engines verify")

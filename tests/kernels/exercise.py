@@ -14,6 +14,7 @@ import numpy as np
 from bshm_live.compositing.background import Blur
 from bshm_live.compositing.compositor import Compositor
 from bshm_live.kernels import library as home
+from bshm_live.loop.guard import spots
 from bshm_live.matting.preprocess import Preprocessor
 from bshm_live.matting.temporal import gated
 from bshm_live.types import Frame, HostMatte
@@ -49,7 +50,8 @@ def exercise(width: int, height: int, apart: int = 0, seed: int = 0) -> list[np.
     made.append(Blur(25, (width, height))(Frame(image, 0, 0.0), small[0]))
     own = matte(rng, min(height, 300), min(width, 300))  # a still's: not of whole fours
     for one, wrap in ((small[0], 0.0), (small[1], 0.7), (own, 0.7)):
-        made += Compositor((width, height), wrap=wrap)(image, one, room, foreground=True)
+        layers = Compositor((width, height), wrap=wrap)(image, one, room, foreground=True)
+        made += [*layers, np.array(spots(layers[0], layers[1], room))]
     return made
 
 

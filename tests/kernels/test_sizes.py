@@ -20,6 +20,7 @@ from exercise import LOW, exercise, matte, picture
 from bshm_live.compositing.compositor import Compositor
 from bshm_live.kernels import call
 from bshm_live.kernels.library import library, path
+from bshm_live.loop.guard import OUTPUT_GRID, spots
 from bshm_live.matting.preprocess import Preprocessor
 from bshm_live.matting.temporal import gated
 from tools.kernels import KERNELS, OPTIONS
@@ -50,6 +51,22 @@ def test_memory_may_lie_anywhere(width: int, height: int, apart: int, seed: int)
     )
     loose_input, packed_input = (Preprocessor(LOW, (4 * LOW[0], 4 * LOW[1])) for _ in range(2))
     assert same(loose_input(image), packed_input(image.copy()))
+
+
+@given(sides, sides, st.integers(0, 9), st.integers(0, 99))
+@SETTINGS
+def test_spots_are_counted_as_numpy_counts_them(
+    width: int, height: int, apart: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    room = picture(rng, width, height, apart)
+    alpha = rng.integers(0, 3, (height, width), np.uint8)
+    composite = np.where(rng.random((height, width, 1)) < 0.5, room, room // 2)
+    some = np.s_[::OUTPUT_GRID, ::OUTPUT_GRID]
+    other = (composite[some] != room[some]).any(axis=2) & (alpha[some] == 0)
+    wrong, coverage = spots(composite, alpha, room)
+    assert wrong == other.sum()
+    assert coverage == pytest.approx(alpha[some].mean() / 255)
 
 
 @given(sides, sides, st.integers(0, 99))
