@@ -14,7 +14,7 @@ import numpy as np
 
 from ..compositing.background import cover, studio
 from ..gpu.parts import open_gpu
-from ..loop.assemble import open_networks, preset_for
+from ..loop.assemble import paced, preset_for
 from ..loop.clock import quantiles, stage_table
 from ..loop.parts import Always, cpu_parts
 from ..loop.pipeline import Pipeline
@@ -153,7 +153,7 @@ def parts_of(
         gpu = open_gpu(preset, size)
         stack.callback(gpu.close)
         return runtime, gpu
-    runtime, matting = open_networks(networks, preset, "live")
+    runtime, matting, _ = paced(networks, preset, size, LIVE_FPS, "live")
     stack.enter_context(matting)
     return runtime, cpu_parts(matting, size, threads=networks.threads)
 

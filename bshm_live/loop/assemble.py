@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 Job = Literal["live", "file", "still"]
 NETWORKS_SHARE = 0.75  # of a frame's time; the rest is for camera, composite and sinks
+FRUGAL_SHARE = 0.5  # the same, up to which small networks have one thread each
 TRIALS = 7
 TRIALS_MS = 300.0  # the first frame waits for them, on a slow machine for fewer
 SLOWEST_LIVE = "fast"  # of the presets: what is taken where another keeps no pace
@@ -63,7 +64,9 @@ def load(
     return runtime, stack.enter_context(matting)
 
 
-def open_networks(networks: Networks, preset: str, job: Job) -> tuple[Runtime, Bshm]:
+def open_networks(
+    networks: Networks, preset: str, job: Job, *, frugal: bool = False
+) -> tuple[Runtime, Bshm]:
     """The same, closed by the caller. In int8 where that is asked for, or live and faster."""
     runtime, threads = get_runtime(networks.runtime), networks.threads
     int8 = networks.precision == "int8" or (
@@ -71,7 +74,8 @@ def open_networks(networks: Networks, preset: str, job: Job) -> tuple[Runtime, B
     )
     if int8:
         runtime = replace(runtime, description=f"{runtime.description}, int8")
-    return runtime, load_bshm(preset, runtime, threads, int8=int8, reuse=job == "live")
+    reuse = job == "live"
+    return runtime, load_bshm(preset, runtime, threads, int8=int8, reuse=reuse, frugal=frugal)
 
 
 # --- stills -----------------------------------------------------------------------------------
@@ -127,6 +131,7 @@ class LiveParts:
     preset: str
     most: str
     size: Size
+    fps: float = 30.0
 
     def load(self, networks: Networks) -> Callable[[], None]:
         """Prepares other networks; what it returns hands them to the loop. Raises EngineError.
@@ -139,7 +144,7 @@ class LiveParts:
         if load_manifest().preset(preset)["mpn"].inputs["image"][2:] == tuple(now.matting.low):
             return partial(setattr, now.steadier, "smooth", networks.steady)
         if isinstance(now, CpuParts):
-            _, matting = open_networks(networks, preset, "live")
+            _, matting, _ = paced(networks, preset, self.size, self.fps, "live")
             parts: Parts = replace(now, matting=matting)
         else:
             parts = open_gpu(preset, self.size, wrap=now.compositor.wrap)
@@ -170,11 +175,11 @@ def live_parts(
     if not gpu:
         switch = stack.enter_context(Switch(cpu))
         most = preset_for(networks, size, "live")
-        return LiveParts(runtime.description, switch, preset, most, size)
+        return LiveParts(runtime.description, switch, preset, most, size, fps)
     words = f"{runtime.description}, until TensorRT is ready"
     best = preset_for(networks, size, "live", on_gpu=True)
     switch = cpu_then_gpu(cpu, best, networks.threads, stack)
-    return LiveParts(words, switch, best, best, size)
+    return LiveParts(words, switch, best, best, size, fps)
 
 
 def live_networks(
@@ -183,17 +188,35 @@ def live_networks(
     """Runtime, networks and name of the preset that fits, or of the fastest where that one
     keeps no pace."""
     preset = preset_for(networks, size, "live")
-    runtime, matting = load(networks, preset, stack, job)
-    if networks.preset or SLOWEST_LIVE not in load_manifest().presets:
-        return runtime, matting, preset
-    takes, frame = milliseconds(matting, size), 1000 / fps
-    if takes < frame * NETWORKS_SHARE:
-        return runtime, matting, preset
+    runtime, matting, takes = paced(networks, preset, size, fps, job)
+    if (
+        networks.preset
+        or SLOWEST_LIVE not in load_manifest().presets
+        or takes < 1000 / fps * NETWORKS_SHARE
+    ):
+        return runtime, stack.enter_context(matting), preset
+    matting.close()
     log.info(
-        f"the {preset} networks take {takes:.0f} ms here, too much of a frame's {frame:.0f} ms: "
-        f"using --preset {SLOWEST_LIVE} (give --preset balanced for better edges at fewer frames/s)"
+        f"the {preset} networks take {takes:.0f} ms here, too much of a frame's "
+        f"{1000 / fps:.0f} ms: using --preset {SLOWEST_LIVE} "
+        "(give --preset balanced for better edges at fewer frames/s)"
     )
-    return *load(networks, SLOWEST_LIVE, stack, job), SLOWEST_LIVE
+    runtime, matting, _ = paced(networks, SLOWEST_LIVE, size, fps, job)
+    return runtime, stack.enter_context(matting), SLOWEST_LIVE
+
+
+def paced(
+    networks: Networks, preset: str, size: Size, fps: float, job: Job
+) -> tuple[Runtime, Bshm, float]:
+    """Runtime, networks and the milliseconds of a matte: in few threads where they keep pace."""
+    if job == "live":
+        runtime, matting = open_networks(networks, preset, job, frugal=True)
+        takes = milliseconds(matting, size)
+        if takes < 1000 / fps * FRUGAL_SHARE:
+            return runtime, matting, takes
+        matting.close()
+    runtime, matting = open_networks(networks, preset, job)
+    return runtime, matting, milliseconds(matting, size)
 
 
 def milliseconds(matting: Matting, size: Size) -> float:

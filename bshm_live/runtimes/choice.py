@@ -5,6 +5,7 @@ Each runtime has a file of its own and is imported there alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -30,8 +31,8 @@ INSTALL = {
 }
 # The largest difference from float32 anywhere in a stage's result, by precision
 BOUNDS = {"f32": 1e-3, "f16": 2e-2, "int8": 0.15}
-# Layers so small that a second thread costs more than it gains
-ONE_THREAD = ("mpn", "qun")
+# Pixels of a network's picture, up to which a second thread costs a quarter more processor time
+SMALL = 200_000
 
 
 @dataclass(frozen=True)
@@ -128,17 +129,18 @@ def load_bshm(
     *,
     int8: bool = False,
     reuse: bool = False,
+    frugal: bool = False,
 ) -> Bshm:
     """The three networks of a preset, or their int8 twins, checked against the manifest.
 
-    `reuse` is Bshm's.
+    `reuse` is Bshm's; `frugal`: small networks have one thread each, whatever `threads` says.
     Raises EngineError, also where the native kernels around them do not load.
     """
     try:
         library()
     except OSError as error:
         raise EngineError(str(error)) from error
-    engines = load_engines(preset, runtime, threads, manifest, int8=int8)
+    engines = load_engines(preset, runtime, threads, manifest, int8=int8, frugal=frugal)
     return Bshm(*engines, threads=threads, reuse=reuse)
 
 
@@ -167,6 +169,7 @@ def load_engines(
     manifest: Manifest | None = None,
     *,
     int8: bool = False,
+    frugal: bool = False,
 ) -> list[Engine]:
     """MPN, QUN and MRN of a preset. Raises EngineError, and then leaves none open."""
     manifest = manifest or load_manifest()
@@ -178,7 +181,8 @@ def load_engines(
         for name in NETWORKS:
             network = networks[name]
             check_file(network)
-            engine = runtime.load(network.path, 1 if name in ONE_THREAD else threads)
+            small = math.prod(network.inputs["image"][2:]) <= SMALL
+            engine = runtime.load(network.path, 1 if frugal and small else threads)
             opened.callback(engine.close)
             if dict(engine.inputs) != dict(network.inputs):
                 raise EngineError(f"{network.path} is not the {name} of the manifest: reinstall")

@@ -12,9 +12,11 @@ from conftest import TOY_LOW, ListSink, portrait, write_clip
 
 from bshm_live.commands.live import run_live
 from bshm_live.loop import assemble
-from bshm_live.loop.assemble import file_pipeline, live_networks, live_parts, preset_for
+from bshm_live.loop.assemble import file_pipeline, live_networks, live_parts, paced, preset_for
 from bshm_live.loop.stage import open_stage
+from bshm_live.matting.bshm import Bshm
 from bshm_live.runtimes import choice
+from bshm_live.runtimes.choice import load_bshm
 from bshm_live.settings import BackgroundSpec, Live, Look, Networks
 from bshm_live.types import Frame
 
@@ -106,3 +108,22 @@ def test_auto_takes_the_best_runtime_and_live_says_which(
         capsys.readouterr().err
     )
     assert len(sink.shots) == 3
+
+
+@pytest.mark.parametrize(("takes", "frugal"), [(10.0, True), (20.0, False)])
+def test_small_networks_have_one_thread_where_they_keep_the_pace(
+    toy_engines: Path, monkeypatch: pytest.MonkeyPatch, takes: float, frugal: bool
+) -> None:
+    """At 30 frames/s: half of the time of a frame is 17 ms."""
+    loaded: list[bool] = []
+
+    def loading(*words: object, **options: bool) -> Bshm:
+        loaded.append(options["frugal"])
+        return load_bshm(*words, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(assemble, "milliseconds", lambda *_: takes)
+    monkeypatch.setattr(assemble, "load_bshm", loading)
+    with paced(Networks("onnxruntime"), "balanced", WIDE, 30.0, "live")[1]:
+        assert loaded[-1] == frugal
+    with paced(Networks("onnxruntime"), "balanced", WIDE, 30.0, "file")[1]:
+        assert not loaded[-1]
