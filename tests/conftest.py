@@ -285,6 +285,8 @@ def nobody_s_files(
     folder = tmp_path_factory.mktemp("user", numbered=True)
     for name in ("XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"):
         monkeypatch.setenv(name, str(folder))
+    # What was measured of the networks serves all tests.
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
 @pytest.fixture
