@@ -188,7 +188,7 @@ def print_table(result: Result) -> None:
         print(
             "processor time {cpu_ms:.1f} ms a frame, {cores_at_30:.2f} cores at 30 frames/s: "
             "{share_of_typical:.2f} of the {typical_cpu_ms:.1f} ms of the usual pipeline in Python "
-            "(one network, NumPy on whole pictures)".format(**result)
+            "(MediaPipe's network, NumPy on whole pictures)".format(**result)
         )
 
 
