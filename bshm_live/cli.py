@@ -35,6 +35,7 @@ from .settings import (
 )
 from .types import Size
 
+STUDIO = ("light", "match")  # words of a look that have a value
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
@@ -85,6 +86,9 @@ def look_of(args: argparse.Namespace) -> Look:
     for name in ("mirror", "light_wrap"):
         if getattr(args, name, False):
             given[name] = "on"
+    for name in STUDIO:
+        if (value := getattr(args, name, None)) is not None:
+            given[name] = value
     nothing = Look(
         BackgroundSpec("none"), rotate=getattr(args, "rotate", 0), fit=getattr(args, "fit", "cover")
     )

@@ -51,6 +51,8 @@ DEFAULTS: Mapping[str, type] = {
     "mirror": bool,
     "rotate": int,
     "fit": str,
+    "light": int,
+    "match": float,
     "no_steady": bool,
     "light_wrap": bool,
     "on_trouble": str,
@@ -75,6 +77,8 @@ SCENE: Mapping[str, type] = {
     "light_wrap": bool,
     "rotate": int,
     "fit": str,
+    "light": int,
+    "match": float,
 }
 # What else a value must be. Whether a background's file is there counts when it is shown.
 CHECKS: Mapping[str, Callable[[Any], object]] = {

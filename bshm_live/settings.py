@@ -34,6 +34,7 @@ QUALITY_MOST = 100  # of a video file
 FPS_MOST = 240  # frames/s to ask a camera for
 DIGITS = 9  # no number here has more
 THREADS_A_CORE = 4  # more only get into each other's way
+LIGHT_AUTO = 80  # percent of the way to a well-lit face
 BRIEF = 60  # characters of what was typed that a message repeats
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 VIDEOS = frozenset({".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".gif", ".ts", ".mpg"})
@@ -67,7 +68,9 @@ class Look:
     transparent gives none. While `paused` the background alone is shown and the camera
     is off. The source's picture is turned clockwise by `rotate` degrees; one of another
     format than the output fills it and is cut (cover), or is shown whole with the new
-    background beside it (contain).
+    background beside it (contain). `light` is how far the face is taken to a good exposure
+    and white balance, in percent; `match`, in [0, 1], how far the person's colours are taken
+    towards the background's.
     """
 
     background: BackgroundSpec
@@ -76,6 +79,8 @@ class Look:
     paused: bool = False
     rotate: Rotate = 0
     fit: Fit = "cover"
+    light: int = 0
+    match: float = 0.0
 
     def turned(self, size: Size) -> Size:
         """What the turn makes of a picture's size."""
@@ -85,6 +90,11 @@ class Look:
     def lit(self) -> bool:
         """Whether the background lights the person."""
         return self.light_wrap and self.background.kind != "none"
+
+    @property
+    def matched(self) -> float:
+        """The strength of `match` where there is a scene to match with: a picture or a video."""
+        return self.match if self.background.path is not None else 0.0
 
 
 @dataclass(frozen=True)

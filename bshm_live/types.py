@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     Mask8 = NDArray[np.uint8]
     Alpha = NDArray[np.float32]
     Tensor = NDArray[np.float32]
+    Grade = NDArray[np.float32]
 else:  # the command line reads this file and must start without NumPy
-    Picture = Mask8 = Alpha = Tensor = object
+    Picture = Mask8 = Alpha = Tensor = Grade = object
 
 Size = tuple[int, int]
 Shape = tuple[int, ...]
@@ -176,11 +177,14 @@ class Compositing(Protocol):
     """Puts the person of a frame before a background, all of one size.
 
     `wrap` in [0, 1] is how much of the background's light falls on the person's rim; it
-    may change between two frames. What is returned may be written anew for the next
-    frame. Raises EngineError.
+    may change between two frames, as may `grade` (256, 8), how the person's colours are
+    changed, and `calm` in [0, 1], how much of the noise in the dark is filtered. What is
+    returned may be written anew for the next frame. Raises EngineError.
     """
 
     wrap: float
+    grade: Grade | None
+    calm: float
 
     def __call__(
         self, image: Picture, matte: Matte, background: Picture, *, foreground: bool = False

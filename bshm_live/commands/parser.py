@@ -19,6 +19,7 @@ from ..settings import (
     brief,
 )
 from .parser_stills import batch_options, product_options, whole
+from .parser_studio import studio_options
 
 BG_HELP = (
     "a picture, a video (loops), blur or blur:N, #rrggbb or a CSS colour name, none; N is 1 (text "
@@ -166,6 +167,7 @@ def _live_look(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-steady", action="store_true", help="no filter over time")
     parser.add_argument("--light-wrap", action="store_true", help=WRAP_HELP)
+    studio_options(parser)
 
 
 def _live_run(parser: argparse.ArgumentParser) -> None:
@@ -206,7 +208,8 @@ def _control(commands: Any) -> None:
         "words",
         nargs="+",
         metavar="KEY=VALUE",
-        help="bg, blur, mirror, light_wrap, preset, steady, scene, save; pause; resume",
+        help="bg, blur, mirror, light_wrap, light, match, preset, steady, scene, save, "
+        "pause, resume",
     )
     status = commands.add_parser("status", help="what runs, and how")
     status.add_argument("--json", action="store_true", help="one JSON object")
@@ -231,6 +234,7 @@ def _video(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-steady", action="store_true", help="no filter over time")
     parser.add_argument("--light-wrap", action="store_true", help=WRAP_HELP)
+    studio_options(parser)
     _engine_options(parser)
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..kernels.call import (
     BLOCK,
     COLUMN_BYTES,
+    GRADE,
     Compose,
     Scratch,
     address,
@@ -22,7 +23,8 @@ from ..kernels.call import (
     rows_address,
     run,
 )
-from ..types import Layers, Mask8, Matte, Picture, Shape, Size
+from ..types import Grade, Layers, Mask8, Matte, Picture, Shape, Size
+from .calm import Calm
 from .edge_model import EdgeModel
 from .light_wrap import glow
 
@@ -34,12 +36,16 @@ LIGHT_WRAP = 0.5  # how much of it, where it is asked for
 class Compositor:
     """Composites frames of one size into buffers of its own, reused every time.
 
-    `wrap` in [0, 1] lets the background's light fall on the person's rim. `threads` 0: all
-    cores.
+    `wrap` in [0, 1] lets the background's light fall on the person's rim; `grade` changes
+    the person's colours, see compositing/grade.py, and `calm` in [0, 1] is how much of the
+    noise in the dark is filtered. `threads` 0: all cores.
     """
 
     def __init__(self, size: Size, *, wrap: float = 0.0, threads: int = 0) -> None:
         self.size, self.wrap, self._threads = size, wrap, threads
+        self.grade: Grade | None = None
+        self.calm = 0.0
+        self._calm: Calm | None = None
         width, height = size
         self._composite: Picture = np.empty((height, width, 3), np.uint8)
         self._foreground: Picture = np.empty((height, width, 3), np.uint8)
@@ -66,11 +72,13 @@ class Compositor:
         have the compositor's size.
         """
         model = self._model_of(matte)
+        image = self._calmed(image)
         shape, arguments = self._composite.shape, self._arguments
         arguments.image, arguments.image_stride = rows_address(image, shape)
         arguments.back, arguments.back_stride = rows_address(background, shape)
         light = self._light_of(background, model.low) if self.wrap else None
         arguments.glow = address(light, (*model.low, 4), np.float32)
+        arguments.grade = address(self.grade, GRADE, np.float32)
         arguments.front = self._foreground.ctypes.data if foreground else None
         run("compose", arguments, shape[0], self._threads)
         return self._composite, self._alpha, self._foreground if foreground else None
@@ -81,6 +89,13 @@ class Compositor:
         self._alpha[...] = 0
         self._foreground[...] = 0
         return self._composite, self._alpha, self._foreground
+
+    def _calmed(self, image: Picture) -> Picture:
+        if not self.calm:
+            self._calm = None
+            return image
+        self._calm = self._calm or Calm(self.size, self._threads)
+        return self._calm(image, self.calm)
 
     def _light_of(self, background: Picture, low: Shape) -> NDArray[np.float32]:
         """The background's glow, the last one where the background is the same."""

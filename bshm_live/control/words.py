@@ -9,13 +9,14 @@ from typing import TypeVar
 from ..errors import SettingsError
 from ..settings import FITS, PRESETS, ROTATIONS, Look, Networks, parse_background
 from .desk import Wish
+from .touches import light_of, strength_of
 
 T = TypeVar("T")
 ON, OFF = ("on", "yes", "true", "1"), ("off", "no", "false", "0")
 TOGGLE = "toggle"  # the other of the two
 AUTO = "auto"  # the preset that fits
 
-LOOK = ("bg", "blur", "mirror", "light_wrap", "rotate", "fit", "paused")
+LOOK = ("bg", "blur", "mirror", "light_wrap", "rotate", "fit", "paused", "light", "match")
 NETWORKS = ("preset", "steady")
 SHORT = {"pause": "paused=on", "resume": "paused=off"}  # words that stand alone
 
@@ -47,7 +48,7 @@ def changed(wish: Wish, words: Mapping[str, str]) -> Wish:
     return Wish(look, networks)
 
 
-def words_of(look: Look) -> dict[str, str | bool | int]:
+def words_of(look: Look) -> dict[str, str | bool | int | float]:
     """A look as a scene writes it: what `changed` makes the same look of."""
     return {
         "bg": look.background.text,
@@ -55,6 +56,8 @@ def words_of(look: Look) -> dict[str, str | bool | int]:
         "light_wrap": look.light_wrap,
         "rotate": look.rotate,
         "fit": look.fit,
+        "light": look.light,
+        "match": look.match,
     }
 
 
@@ -96,6 +99,8 @@ _LOOK: dict[str, Callable[[Look, str], Look]] = {
     "rotate": lambda look, value: replace(look, rotate=_one_of("rotate", value, ROTATIONS)),
     "fit": lambda look, value: replace(look, fit=_one_of("fit", value, FITS)),
     "paused": lambda look, value: replace(look, paused=is_on("pause", value, look.paused)),
+    "light": lambda look, value: replace(look, light=light_of(value, look.light)),
+    "match": lambda look, value: replace(look, match=strength_of("match", value, look.match)),
 }
 _NETWORKS: dict[str, Callable[[Networks, str], Networks]] = {
     "preset": _preset,

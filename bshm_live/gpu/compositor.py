@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from ..compositing.light_wrap import GLOW_BLUR
-from ..kernels.call import MAPS
-from ..types import Layers, Matte, Picture, Size
+from ..kernels.call import GRADE, MAPS
+from ..types import Grade, Layers, Matte, Picture, Size
 from .cuda import Buffer, Memory
 from .kernels import CompositeKernel, ModelKernel, launch, ratio
 from .lane import Lane, Lanes
@@ -17,14 +17,16 @@ from .matting import DeviceMatte, GpuBshm
 class GpuCompositor:
     """As Compositor, for the mattes of a GpuSteadier.
 
-    `wrap` in [0, 1] lets the background's light fall on the person's rim; it may change
-    between two frames.
+    `wrap` in [0, 1] lets the background's light fall on the person's rim, `grade` changes
+    the person's colours; both may change between two frames.
     What is returned is pinned memory of the frame's lane, overwritten two frames
     later.
     """
 
     def __init__(self, bshm: GpuBshm, size: Size, *, wrap: float = 0.0) -> None:
         self.size, self.wrap = size, wrap
+        self.grade: Grade | None = None
+        self.calm = 0.0  # noise is filtered on the CPU alone
         self.lanes: Lanes = bshm.lanes
         self.cuda = bshm.cuda
         self._low, self._high = bshm.low, bshm.high
@@ -59,8 +61,9 @@ class GpuCompositor:
         model = ModelKernel(*seen, self._maps.pointer, w, h)
         launch(self.cuda, model, (w, h), lane.stream)
         out, alpha, front = self._outputs(lane, foreground)
+        grade = self._graded(lane)
         fault = lane.device("fault", (1,), np.uint32)
-        arguments = self._arguments(matte, out, alpha, front, fault)
+        arguments = self._arguments(matte, out, alpha, front, fault, grade)
         launch(self.cuda, arguments, self.size, lane.stream)
         lane.mark("composite")
         self.cuda.record(lane.done, lane.stream)
@@ -94,6 +97,14 @@ class GpuCompositor:
             self.lanes.synchronize()
             self._memory.close()
 
+    def _graded(self, lane: Lane) -> Buffer | None:
+        """Queues the upload of the grade, where there is one."""
+        if self.grade is None:
+            return None
+        buffer = lane.device("grade", GRADE, np.float32)
+        lane.upload("grade", self.grade, buffer.pointer)
+        return buffer
+
     def _outputs(self, lane: Lane, foreground: bool) -> tuple[Buffer, Buffer, Buffer | None]:
         width, height = self.size
         picture = (height, width, 3)
@@ -113,13 +124,20 @@ class GpuCompositor:
             self._has_glow = True
 
     def _arguments(
-        self, matte: DeviceMatte, out: Buffer, alpha: Buffer, front: Buffer | None, fault: Buffer
+        self,
+        matte: DeviceMatte,
+        out: Buffer,
+        alpha: Buffer,
+        front: Buffer | None,
+        fault: Buffer,
+        grade: Buffer | None,
     ) -> CompositeKernel:
         (width, height), (tall, wide), given = self.size, self._high, matte.buffers
         return CompositeKernel(
             frame=matte.frame.pointer,
             back=self._back.pointer,
             glow=self._glow.pointer,
+            grade=grade.pointer if grade else None,
             levels=given["levels"].pointer,
             guide=given["guide"].pointer,
             maps=self._maps.pointer,

@@ -380,6 +380,7 @@ struct Composite {
     const u8 *frame;   // (height, width, 3)
     const u8 *back;    // (height, width, 3)
     const u8 *glow;    // (h, w, 3): the background out of focus; unused without light wrap
+    const float *grade;  // (256, 8): the person's colours by brightness, or null
     const u8 *levels;  // (4h, 4w)
     const u8 *guide;   // (4h, 4w, 3)
     const float *maps; // (h, w, 8)
@@ -444,12 +445,20 @@ KERNEL(composite, Composite) {
         alpha = refined(alpha, map_at(a, low, SLOPE), here, grey_at(a, mx, my));
     }
     const float weight = (float)alpha * (1.0f / SOLID);
+    float front[3];
     for (int c = 0; c < 3; c++) {
-        float colour = alpha ? p[c] : 0;
-        if (soft) {
-            const float person = map_at(a, low, c), room = map_at(a, low, ROOM + c);
-            colour = fused(person, room, (float)p[c], weight, 0.0f, (float)SOLID);
-        }
+        front[c] = alpha ? p[c] : 0;
+        if (!soft) continue;
+        const float person = map_at(a, low, c), room = map_at(a, low, ROOM + c);
+        front[c] = fused(person, room, (float)p[c], weight, 0.0f, (float)SOLID);
+    }
+    if (a.grade && alpha) {
+        const float *row = a.grade + GRADE * brightness_level(front[0], front[1], front[2]);
+        for (int c = 0; c < 3; c++)
+            front[c] = graded(front[c], row[c], row[GRADE / 2 + c], 0.0f, (float)SOLID);
+    }
+    for (int c = 0; c < 3; c++) {
+        float colour = front[c];
         if (a.front) a.front[3 * at + c] = (u8)(alpha ? colour + 0.5f : 0);
         if (alpha && a.wrap > 0)
             colour = wrapped(colour, a.wrap * map_at(a, low, SHARE), light_at(a, low, c));

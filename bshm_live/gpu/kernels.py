@@ -83,7 +83,7 @@ class ModelKernel(Arguments):
 
 class CompositeKernel(Arguments):
     _fields_ = fields(
-        (P, "frame back glow levels guide maps state out alpha front fault"),
+        (P, "frame back glow grade levels guide maps state out alpha front fault"),
         (D, "scale_x scale_y"),
         (F, "matte_x matte_y wrap"),
         (I, "width height w h refine"),

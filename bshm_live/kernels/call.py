@@ -17,6 +17,7 @@ MOST_LANES = 4  # passes over memory gain little from more threads
 SIDES_BYTES, COLUMN_BYTES = 24, 40  # of Sides and Column
 BLOCK = 8  # columns of a matte
 MOMENTS, MAPS = 4, 8  # floats of a low pixel
+GRADE = (256, 8)  # of a table by brightness
 LANE_STEP = 64  # bytes: lanes share no cache line
 
 P, I, N, F = c_void_p, c_int, c_int64, c_float  # noqa: E741
@@ -55,9 +56,15 @@ class Model(Arguments):
 
 class Compose(Arguments):
     _fields_ = fields(
-        (P, "image back levels grey maps glow columns starts out alpha front scratch"),
+        (P, "image back levels grey maps glow grade columns starts out alpha front scratch"),
         (N, "image_stride back_stride lane_bytes"),
         (I, "width height wide tall w h refine"),
+    )
+
+
+class Calm(Arguments):
+    _fields_ = fields(
+        (P, "image last out"), (N, "image_stride"), (I, "width height"), (F, "amount"), (I, "fresh")
     )
 
 
@@ -81,6 +88,7 @@ KERNELS: dict[str, type[Arguments]] = {
     "moments": Model,
     "model": Model,
     "compose": Compose,
+    "calm": Calm,
     "room": Room,
     "spread": Room,
     "spots": Spots,

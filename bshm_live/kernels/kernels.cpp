@@ -557,6 +557,7 @@ struct Compose {
     const u8 *levels, *grey; // (tall, wide)
     const float *maps;       // (h, w, 8)
     const float *glow;       // (h, w, 4) BGR, the background out of focus, or null: no wrap
+    const float *grade;      // (256, 8), the person's colours by brightness, or null: as they are
     Column *columns;         // (width,), from compose_columns
     int *starts;             // (blocks + 1,): the first column of the output in each block
     u8 *out;                 // (height, width, 3)
@@ -639,6 +640,12 @@ static inline f4 light_at(const Line &l, const Near &low) {
     return blend(low.share, load<f4>(l.glow_row + 4 * low.near), load<f4>(l.glow_row + 4 * low.far));
 }
 
+static inline f4 grade_colour(const float *table, f4 front) {
+    const f4 none = {0, 0, 0, 0}, full = none + (float)SOLID;
+    const float *row = table + GRADE * brightness_level(front[0], front[1], front[2]);
+    return graded(front, load<f4>(row), load<f4>(row + GRADE / 2), none, full);
+}
+
 static inline void soft_pixel(const Compose &a, const Line &l, int x) {
     const f4 none = {0, 0, 0, 0}, full = none + (float)SOLID;
     const bool last = x + 1 == a.width;
@@ -657,6 +664,7 @@ static inline void soft_pixel(const Compose &a, const Line &l, int x) {
     }
     const float weight = (float)alpha * (1.0f / SOLID);
     f4 front = fused(person, room, image, weight, none, full);
+    if (a.grade) front = grade_colour(a.grade, front);
     if (l.front) write(l.front + 3 * x, alpha ? front + 0.5f : none, last);
     if (a.glow) front = wrapped(front, room[SHARE - ROOM], light_at(l, low));
     write(l.out + 3 * x, mixed(front, colour(l.back + 3 * x, last), weight), last);
@@ -670,16 +678,26 @@ static void light(const Compose &a, const Line &l, int x, int end) {
         const float *shares = l.map_row + SHARE;
         const float share = blend(low.share, shares[MAPS * low.near], shares[MAPS * low.far]);
         if (share <= SHINES) continue;
-        const f4 image = colour(l.image + 3 * x, true);
-        write(l.out + 3 * x, wrapped(image, share, light_at(l, low)) + 0.5f, true);
+        const f4 front = colour(l.out + 3 * x, true);
+        write(l.out + 3 * x, wrapped(front, share, light_at(l, low)) + 0.5f, true);
+    }
+}
+
+// Solid pixels whose colours are changed
+static void grade_span(const Compose &a, const Line &l, int x, int end) {
+    for (; x < end; x++) {  // in order: see `write`
+        const bool last = x + 1 == a.width;
+        const f4 front = grade_colour(a.grade, colour(l.image + 3 * x, last));
+        write(l.out + 3 * x, front + 0.5f, last);
     }
 }
 
 // Columns x to `end` of one level, 0 or SOLID
 static void solid_span(const Compose &a, const Line &l, int x, int end, int level) {
     const Bytes at = 3 * x, count = 3 * (end - x);
-    copy(l.out + at, (level ? l.image : l.back) + at, count);
-    if (l.front && level) copy(l.front + at, l.image + at, count);
+    if (a.grade && level) grade_span(a, l, x, end);
+    else copy(l.out + at, (level ? l.image : l.back) + at, count);
+    if (l.front && level) copy(l.front + at, l.out + at, count);
     if (l.front && !level) fill(l.front + at, 0, count);
     if (a.glow && level) light(a, l, x, end);
 }
@@ -760,6 +778,90 @@ KERNEL(compose, Compose, 16) {
             a.levels + (Bytes)a.wide * t.near, a.levels + (Bytes)a.wide * t.far,
             rows, glow_row, grey_row, t, near_place(place, a.tall), near_place(place * (1.0f / REFINED), a.h)
         });
+    }
+}
+
+// ---- Noise in the dark: calm.Calm --------------------------------------------------------
+
+const int CALM_WIDE = 8, CALM_TALL = 4;  // pixels that are looked at together
+const int CALM_ONE = 64;                 // of `last`, to a level
+
+struct Calm {
+    const u8 *image;  // (height, width, 3), rows `image_stride` apart
+    i16 *last;        // (height, width, 3): what was given out for the last frame, in 1/64
+    u8 *out;          // (height, width, 3)
+    Bytes image_stride;
+    int width, height;
+    float amount;  // in [0, 1]
+    int fresh;     // there is no last frame
+};
+
+static inline i16 calm_level(i16 last) { return (i16)((last + CALM_ONE / 2) >> 6); }
+
+// How much the new picture counts in a block, in 1/32767: by the mean difference and the
+// mean brightness of its pixels. `differences` and `sums` are those of its columns' values.
+static int calm_weight(const Calm &a, const i16 *differences, const i16 *sums, int wide, int tall) {
+    int difference[3] = {0, 0, 0}, sum = 0, most = 0;
+    for (int x = 0; x < wide; x++)
+        for (int c = 0; c < 3; c++) {
+            difference[c] += differences[3 * x + c];
+            sum += sums[3 * x + c];
+        }
+    for (int c = 0; c < 3; c++) {
+        const int d = difference[c] < 0 ? -difference[c] : difference[c];
+        most = d > most ? d : most;
+    }
+    const float each = 1 / (float)(wide * tall);
+    return (int)(32767 * calm_share((float)most * each, (float)sum * each / 3, a.amount));
+}
+
+// One row of a block, n values: last + weight (image - last); where a value alone is far
+// from the last one, it counts more.
+static inline void calm_row(const u8 *p, i16 *__restrict last, u8 *__restrict out, int n, i16 weight) {
+    const i16 far = (i16)(CALM_FAR * CALM_ONE), most = 32767 / CALM_STEEP;
+    for (int x = 0; x < n; x++) {
+        const i16 d = (i16)(p[x] * CALM_ONE - last[x]);
+        i16 over = (i16)((d < 0 ? -d : d) - far);
+        over = over < 0 ? 0 : over > most ? most : over;
+        const i16 more = (i16)(over * CALM_STEEP), w = weight > more ? weight : more;
+        const i16 now = (i16)(last[x] + ((int)(i16)(2 * d) * w >> 16));
+        last[x] = now;
+        out[x] = (u8)calm_level(now);
+    }
+}
+
+// Inlined with whole blocks, so that their size is known to the compiler.
+static inline __attribute__((always_inline)) void calm_block(const Calm &a, int x, int y, int wide, int tall) {
+    const Bytes at = 3 * ((Bytes)a.width * y + x), apart = 3 * (Bytes)a.width;
+    const u8 *p = a.image + a.image_stride * y + 3 * (Bytes)x;
+    i16 differences[3 * CALM_WIDE] = {}, sums[3 * CALM_WIDE] = {};
+    for (int i = 0; i < tall; i++)
+        for (int j = 0; j < 3 * wide; j++) {
+            const i16 level = p[a.image_stride * i + j];
+            differences[j] = (i16)(differences[j] + level - calm_level(a.last[at + apart * i + j]));
+            sums[j] = (i16)(sums[j] + level);
+        }
+    const i16 weight = (i16)calm_weight(a, differences, sums, wide, tall);
+    for (int i = 0; i < tall; i++)
+        calm_row(p + a.image_stride * i, a.last + at + apart * i, a.out + at + apart * i, 3 * wide, weight);
+}
+
+// One row is a row of blocks.
+KERNEL(calm, Calm, 4) {
+    (void)lane;
+    for (int row = first; row < last; row++) {
+        const int y = CALM_TALL * row;
+        const int tall = a.height - y < CALM_TALL ? a.height - y : CALM_TALL;
+        for (int i = 0; a.fresh && i < tall; i++) {
+            const u8 *p = a.image + a.image_stride * (y + i);
+            i16 *kept = a.last + 3 * (Bytes)a.width * (y + i);
+            for (int x = 0; x < 3 * a.width; x++) kept[x] = (i16)(p[x] * CALM_ONE);
+        }
+        int x = 0;
+        for (; tall == CALM_TALL && x + CALM_WIDE <= a.width; x += CALM_WIDE)
+            calm_block(a, x, y, CALM_WIDE, CALM_TALL);
+        for (; x < a.width; x += CALM_WIDE)
+            calm_block(a, x, y, a.width - x < CALM_WIDE ? a.width - x : CALM_WIDE, tall);
     }
 }
 

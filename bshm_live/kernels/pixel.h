@@ -97,6 +97,21 @@ PIXEL float gate_weight(float change) {
     return REST_WEIGHT + (1 - REST_WEIGHT) * within(moves, 0.0f, 1.0f);
 }
 
+// ---- Noise in the dark -------------------------------------------------------------------
+
+const float CALM_REST = 0.25f;                        // what the new picture counts at rest
+const float CALM_NONE = 2, CALM_FULL = 7;             // levels: a block's mean difference
+const float CALM_DARK = 80, CALM_BRIGHT = 120;        // levels: a block's mean
+const float CALM_FAR = 24;                            // levels: a single value's difference
+const int CALM_STEEP = 16;                            // in full after 16 levels more
+
+// How much the new picture counts where it changed by `moved` levels and has `mean`.
+PIXEL float calm_share(float moved, float mean, float amount) {
+    const float moves = within((moved - CALM_NONE) / (CALM_FULL - CALM_NONE), 0.0f, 1.0f);
+    const float dark = within((CALM_BRIGHT - mean) / (CALM_BRIGHT - CALM_DARK), 0.0f, 1.0f);
+    return 1 - amount * dark * (1 - CALM_REST) * (1 - moves);
+}
+
 // ---- The soft band -----------------------------------------------------------------------
 
 const int MOMENTS = 4;  // means of grey, alpha, grey·alpha, grey² over a low pixel
@@ -132,6 +147,14 @@ template <class V> PIXEL V fused(V person, V room, V image, float a, V least, V 
 template <class V> PIXEL V wrapped(V foreground, float share, V light) {
     return foreground + share * (light - foreground);
 }
+
+// A person's colours changed by their brightness: scale F + offset, where both stand in a
+// table by the level of F's brightness. Kept in range.
+const int GRADE = 8;  // floats of a level: scale of B, G, R and one more; offset likewise
+template <class V> PIXEL V graded(V foreground, V scale, V offset, V least, V most) {
+    return within(foreground * scale + offset, least, most);
+}
+PIXEL int brightness_level(float b, float g, float r) { return (int)(brightness(b, g, r) + 0.5f); }
 
 // a F + (1 - a) B, and a half to be cut off to the nearest level.
 template <class V> PIXEL V mixed(V foreground, V background, float a) {

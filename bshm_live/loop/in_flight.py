@@ -46,6 +46,7 @@ class InFlight(Pipeline):
             matte = parts.matting.begin(frame.image, parts.steadier.hint(frame.image))
             matte = parts.steadier.begin(matte)
             backdrop = self.stage.background(frame, matte)
+            self._grade(frame, matte, backdrop)
             parts.compositor.begin(matte, backdrop, foreground=foreground)
         return matte, backdrop
 

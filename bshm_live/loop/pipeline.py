@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ..compositing.fit import fitted, turned
+from ..compositing.grading import Grading
 from ..compositing.opacity import kept_away
 from ..errors import EngineError
 from ..sources.orientation import TURNED
@@ -38,6 +39,7 @@ class Pipeline:
         self.stage = stages()
         self.guard = Guard(strict=not fail_closed)
         self.clock = StageClock()
+        self._grading = Grading()
         self._parts: Parts = supply.current()
         self._seen: tuple[int, float] | None = None  # session and time of the last frame
 
@@ -126,6 +128,7 @@ class Pipeline:
             backdrop = self.stage.background(frame, matte)
             self.clock("background")
             compositor = self._parts.compositor
+            self._grade(frame, matte, backdrop)
             try:
                 layers = compositor(frame.image, matte, backdrop, foreground=foreground)
             except EngineError as error:
@@ -134,6 +137,13 @@ class Pipeline:
             return kept_away(layers, backdrop, frame), backdrop
 
         return self.guard.composite(attempt, matte)
+
+    def _grade(self, frame: Frame, matte: Matte, backdrop: Picture) -> None:
+        """How the compositor changes the person's colours in this frame."""
+        stage, compositor = self.stage, self._parts.compositor
+        self._grading.see(frame, matte, backdrop, stage.background, stage.wanted)
+        compositor.grade = self._grading.grade(frame.time, stage.wanted)
+        compositor.calm = self._grading.darkness(frame.time, stage.wanted)
 
     def _withhold(self, frame: Frame) -> Layers:
         """The background alone, or the card."""
@@ -150,6 +160,7 @@ class Pipeline:
         if frame.session != last[0] or not 0 <= frame.time - last[1] <= GAP_S:
             self._parts.steadier.reset()
             self.guard.reset()
+            self._grading.reset()
 
     def _fit(self, frame: Frame) -> Frame:
         """The frame at the output's size, turned and mirrored where asked for."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..compositing.background import Background, card, first_picture, open_background
 from ..compositing.compositor import LIGHT_WRAP
+from ..compositing.grading import NOTHING, Wanted
 from ..settings import Look, Rotate, Trouble
 from ..types import Picture, Size
 
@@ -18,7 +19,7 @@ class Stage:
     `card` (H, W, 3) is shown instead of the background alone. `wrap` in [0, 1] is how much
     of the background's light falls on the person's rim; None leaves that to the compositor.
     While `paused` no frame gets a person. Frames are turned by `rotate` degrees clockwise,
-    and shown `whole` or cut to fill the output.
+    and shown `whole` or cut to fill the output. `wanted` is what the person's colours get.
     """
 
     background: Background
@@ -28,6 +29,7 @@ class Stage:
     paused: bool = False
     rotate: Rotate = 0
     whole: bool = False
+    wanted: Wanted = NOTHING
 
     def empty(self, size: Size) -> Picture:
         """What is shown while there is no frame, (H, W, 3)."""
@@ -61,4 +63,5 @@ def open_stage(
         look.paused,
         look.rotate,
         look.fit == "contain",
+        Wanted(look.light / 100, look.matched),
     )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..compositing.background import plain
 from ..compositing.compositor import SOLID
+from ..compositing.match import matched
 from ..errors import SettingsError
 from ..types import Alpha, Mask8, Picture, Size
 from .cut import Box
@@ -22,12 +23,6 @@ FAINT = 26  # of 255: a tenth
 SURE = 230  # of 255: nine tenths
 MEGAPIXELS_MOST = 16  # of a person in a scene: bounds the memory
 AROUND = 0.4  # of the person's height: how much of the scene is looked at and may change
-
-# Colour match, after Reinhard et al. 2001, "Color transfer between images", in CIELAB
-MATCH = 0.5  # of the way from the person's mean to the scene's
-SHIFT_MOST = np.array([12, 8, 8], np.float32)  # of L*, a*, b*: skin stays skin
-SPREAD_LEAST, SPREAD_MOST = 0.85, 1.15  # of the standard deviation
-SPREAD_SMALL = 1e-3  # a deviation that is nothing
 
 # Contact shadow, lengths as shares of the person's height
 FEET = 0.08  # how far above the lowest point of a person something may stand on the floor
@@ -185,32 +180,6 @@ def blended(person: Colours, opacity: Alpha, behind: Colours) -> Picture:
     """behind + a (person - behind), rounded."""
     mixed = behind + opacity[..., None] * (person - behind)
     return np.rint(np.clip(mixed, 0, SOLID)).astype(np.uint8)
-
-
-def matched(person: Colours, opacity: Alpha, scene: Colours) -> Colours:
-    """The person's colours with mean and spread taken towards the scene's, in CIELAB.
-
-    p + (g - 1) (p - m) w + s w: m is the person's mean, g the scene's deviation over the
-    person's between SPREAD_LEAST and SPREAD_MOST, s MATCH of the way to the scene's mean, at
-    most SHIFT_MOST. w = 4 u (1 - u), u = L* / 100: black stays black, white stays white.
-    """
-    own, other = lab(person), lab(scene)
-    weight = opacity[..., None] / max(float(opacity.sum()), SPREAD_SMALL)
-    mean = (weight * own).sum((0, 1))
-    deviation = np.sqrt((weight * np.square(own - mean)).sum((0, 1)))
-    goal, spread = other.mean((0, 1)), other.std((0, 1))
-    gain = np.clip(spread / np.maximum(deviation, SPREAD_SMALL), SPREAD_LEAST, SPREAD_MOST)
-    shift = np.clip(MATCH * (goal - mean), -SHIFT_MOST, SHIFT_MOST)
-    light = np.clip(own[..., :1] * np.float32(0.01), 0, 1)
-    weight = 4 * light * (1 - light)
-    changed = (own + weight * ((gain - 1) * (own - mean) + shift)).astype(np.float32)
-    return np.clip(cv2.cvtColor(changed, cv2.COLOR_LAB2BGR), 0, 1) * np.float32(SOLID)
-
-
-def lab(colours: Colours) -> Colours:
-    """BGR in levels to CIELAB: L* in [0, 100]."""
-    levels = np.clip(colours, 0, SOLID) * np.float32(1 / SOLID)
-    return cv2.cvtColor(levels.astype(np.float32), cv2.COLOR_BGR2LAB)
 
 
 def contact_shadow(opacity: Alpha, height: int) -> Alpha:

@@ -342,7 +342,12 @@ class Scene:
         self.levels = Steadied(desk, alpha, None, guide)
 
     def composited(
-        self, *, wrap: float = 0.0, fault: int = 0, glow: np.ndarray | None = None
+        self,
+        *,
+        wrap: float = 0.0,
+        fault: int = 0,
+        glow: np.ndarray | None = None,
+        grade: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Composite, alpha and foreground from the GPU."""
         desk, (width, height), matte = self.desk, self.size, self.matte
@@ -355,8 +360,10 @@ class Scene:
         buffers = (*map(desk.put, given), desk.state(0, fault), out, alpha, front, word)
         x, y = HIGH[1] / width, HIGH[0] / height
         refine = width > HIGH[1] or height > HIGH[0]
+        pointers = [buffer.pointer for buffer in buffers]
+        pointers.insert(3, None if grade is None else desk.put(grade).pointer)
         arguments = CompositeKernel(
-            *(buffer.pointer for buffer in buffers),
+            *pointers,
             *(ratio(HIGH[1], width), ratio(HIGH[0], height), x, y, wrap),
             *(width, height, W, H, int(refine)),
         )
@@ -387,6 +394,21 @@ def test_a_fault_leaves_the_background_alone(desk: Desk) -> None:
     assert np.array_equal(out, scene.back)
     assert not alpha.any()
     assert not front.any()
+
+
+def test_a_grade_is_the_compositor_s(desk: Desk) -> None:
+    size = (320, 180)
+    scene, compositor = Scene(desk, size, seed=6), Compositor(size)
+    rows = np.arange(256)[:, None] / 80 + np.arange(8)
+    grade = np.where(np.arange(8) < 4, 1 + 0.4 * np.sin(rows), 20 * np.cos(rows))
+    compositor.grade = grade.astype(np.float32)
+    right = compositor(scene.image, scene.matte, scene.back, foreground=True)
+    for mine, theirs in zip(scene.composited(grade=compositor.grade), right, strict=True):
+        assert theirs is not None
+        assert np.abs(mine.astype(int) - theirs).max() <= 2
+        assert (mine != theirs).mean() < 1e-2
+    plain = scene.composited()[0]
+    assert (plain != right[0])[right[1] == 255].mean() > 0.9
 
 
 def test_light_wrap_is_its_formula(desk: Desk) -> None:

@@ -52,6 +52,11 @@ def exercise(width: int, height: int, apart: int = 0, seed: int = 0) -> list[np.
     for one, wrap in ((small[0], 0.0), (small[1], 0.7), (own, 0.7)):
         layers = Compositor((width, height), wrap=wrap)(image, one, room, foreground=True)
         made += [*layers, np.array(spots(layers[0], layers[1], room))]
+    graded = Compositor((width, height), wrap=0.7)
+    graded.grade, graded.calm = rng.uniform(0, 2, (256, 8)).astype(np.float32), 0.8
+    for picture_in in (image, room, image // 4, image // 5):
+        layers = graded(picture_in, small[0], room, foreground=True)
+        made += [layer.copy() for layer in layers if layer is not None]
     return made
 
 

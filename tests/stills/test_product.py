@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bshm_live.errors import SettingsError
 from bshm_live.stills import product
-from bshm_live.stills.product import contact_shadow, in_scene, matched, on_canvas, subject
+from bshm_live.stills.product import contact_shadow, in_scene, on_canvas, subject
 
 WHITE = (255, 255, 255)
 
@@ -98,58 +98,6 @@ def test_edges_carry_nothing_of_what_is_transparent() -> None:
 
 
 # --- scene ------------------------------------------------------------------------------------
-
-
-def lab64(colours: np.ndarray) -> np.ndarray:
-    """sRGB levels, BGR, to CIELAB under D65 (IEC 61966-2-1, CIE 15)."""
-    v = colours[..., ::-1].astype(np.float64) / 255
-    linear = np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
-    to_xyz = np.array(
-        [
-            [0.412453, 0.357580, 0.180423],
-            [0.212671, 0.715160, 0.072169],
-            [0.019334, 0.119193, 0.950227],
-        ]
-    )
-    xyz = linear @ to_xyz.T / to_xyz.sum(1)
-    f = np.where(xyz > 216 / 24389, np.cbrt(xyz), (24389 / 27 * xyz + 16) / 116)
-    x, y, z = np.moveaxis(f, -1, 0)
-    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], -1)
-
-
-def test_colours_are_matched_as_the_formula_says() -> None:
-    rng = np.random.default_rng(5)
-    colours = rng.uniform(50, 180, (40, 30, 3)).astype(np.float32)
-    opacity = rng.uniform(0, 1, (40, 30)).astype(np.float32)
-    room = rng.uniform((90, 100, 120), (160, 170, 200), (50, 60, 3)).astype(np.float32)
-    own, other = lab64(colours), lab64(room)
-    weight = opacity[..., None].astype(np.float64) / opacity.sum()
-    mean = (weight * own).sum((0, 1))
-    deviation = np.sqrt((weight * (own - mean) ** 2).sum((0, 1)))
-    gain = np.clip(other.std((0, 1)) / deviation, product.SPREAD_LEAST, product.SPREAD_MOST)
-    way = product.MATCH * (other.mean((0, 1)) - mean)
-    shift = np.clip(way, -product.SHIFT_MOST, product.SHIFT_MOST)
-    light = own[..., :1] / 100
-    right = own + 4 * light * (1 - light) * ((gain - 1) * (own - mean) + shift)
-    made = matched(colours, opacity, room)
-    inside = (made > 1).all(-1) & (made < 254).all(-1)  # others have left sRGB
-    assert inside.mean() > 0.9
-    assert np.abs(lab64(made) - right)[inside].max() < 0.5
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.integers(0, 255), st.integers(0, 255), st.integers(0, 255))
-def test_a_match_stays_within_its_bounds(blue: int, green: int, red: int) -> None:
-    grey = np.full((8, 8, 3), 110, np.float32)
-    room = np.full((8, 8, 3), (blue, green, red), np.float32)
-    moved = lab64(matched(grey, np.ones((8, 8), np.float32), room)) - lab64(grey)
-    assert (np.abs(moved) <= product.SHIFT_MOST + 0.5).all()
-
-
-def test_black_stays_black_and_white_white() -> None:
-    colours = np.array([[[0, 0, 0], [255, 255, 255]]], np.float32)
-    room = np.full((4, 4, 3), (200, 120, 30), np.float32)
-    assert np.abs(matched(colours, np.ones((1, 2), np.float32), room) - colours).max() < 2.5
 
 
 def test_the_shadow_lies_under_each_foot_and_nowhere_else() -> None:
