@@ -15,7 +15,7 @@ from .config import read_config
 from .console import escape_what_cannot_be_shown, finish_output, printable, say, show_log
 from .control.desk import Wish
 from .control.wire import checked_name
-from .control.words import changed
+from .control.words import LOOK, changed
 from .errors import BshmError, SettingsError, SinkError
 from .files import path_of
 from .settings import (
@@ -35,7 +35,7 @@ from .settings import (
 )
 from .types import Size
 
-STUDIO = ("light", "match")  # words of a look that have a value
+TURNING = {"rotate", "fit"}  # words that always have a value: a scene's counts more
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
@@ -81,18 +81,18 @@ def look_of(args: argparse.Namespace) -> Look:
         raise SettingsError("--bg is missing: a picture, a video, blur, a colour or none")
     else:
         given = {}
-    if args.bg is not None:
-        given["bg"] = args.bg
-    for name in ("mirror", "light_wrap"):
-        if getattr(args, name, False):
-            given[name] = "on"
-    for name in STUDIO:
-        if (value := getattr(args, name, None)) is not None:
-            given[name] = value
+    for name in set(LOOK) - TURNING:
+        value = getattr(args, name, None)
+        if value not in (None, False):
+            given[name] = "on" if value is True else str(value)
     nothing = Look(
         BackgroundSpec("none"), rotate=getattr(args, "rotate", 0), fit=getattr(args, "fit", "cover")
     )
     return changed(Wish(nothing, Networks()), given).look
+
+
+def files_of(look: Look) -> tuple[Path | None, ...]:
+    return look.background.path, look.overlay.path if look.overlay else None
 
 
 def live_of(args: argparse.Namespace) -> Live:
@@ -135,7 +135,7 @@ def live(args: argparse.Namespace) -> int:
     from .commands.live import run_live
 
     look, where = look_of(args), live_of(args)
-    check_outputs(map(path_of, where.sinks), (path_of(where.source), look.background.path))
+    check_outputs(map(path_of, where.sinks), (path_of(where.source), *files_of(look)))
     run_live(look, networks_of(args), where)
     return 0
 
@@ -164,7 +164,7 @@ def video(args: argparse.Namespace) -> int:
     if args.quality is not None:
         outputs = replace(outputs, quality=check_quality(args.quality))
     written = (outputs.composite, outputs.alpha, outputs.foreground)
-    check_outputs(filter(None, written), (given, look.background.path))
+    check_outputs(filter(None, written), (given, *files_of(look)))
     run_video(given, outputs, look, networks_of(args))
     return 0
 

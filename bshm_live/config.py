@@ -53,6 +53,10 @@ DEFAULTS: Mapping[str, type] = {
     "fit": str,
     "light": int,
     "match": float,
+    "depth": bool,
+    "vignette": float,
+    "border": str,
+    "overlay": str,
     "no_steady": bool,
     "light_wrap": bool,
     "on_trouble": str,
@@ -79,6 +83,10 @@ SCENE: Mapping[str, type] = {
     "fit": str,
     "light": int,
     "match": float,
+    "depth": bool,
+    "vignette": float,
+    "border": str,
+    "overlay": str,
 }
 # What else a value must be. Whether a background's file is there counts when it is shown.
 CHECKS: Mapping[str, Callable[[Any], object]] = {

@@ -61,6 +61,26 @@ class BackgroundSpec:
 
 
 @dataclass(frozen=True)
+class Overlay:
+    """A picture with alpha over everything else; x and y in pixels or percent: '40', '-3%'.
+
+    With a minus they are from the right and from below.
+    """
+
+    path: Path
+    x: str
+    y: str
+
+
+@dataclass(frozen=True)
+class Border:
+    """A frame `width` pixels wide, of one (B, G, R) colour."""
+
+    width: int
+    colour: tuple[int, int, int] = (255, 255, 255)
+
+
+@dataclass(frozen=True)
 class Look:
     """What the picture looks like: what may change while the program runs.
 
@@ -70,7 +90,9 @@ class Look:
     format than the output fills it and is cut (cover), or is shown whole with the new
     background beside it (contain). `light` is how far the face is taken to a good exposure
     and white balance, in percent; `match`, in [0, 1], how far the person's colours are taken
-    towards the background's.
+    towards the background's. With `depth` a blurred room is the more out of focus the
+    further away it is. `vignette` in [0, 1] darkens the corners; `border` and `overlay` are
+    drawn last, over whatever is shown.
     """
 
     background: BackgroundSpec
@@ -81,6 +103,10 @@ class Look:
     fit: Fit = "cover"
     light: int = 0
     match: float = 0.0
+    depth: bool = False
+    vignette: float = 0.0
+    border: Border | None = None
+    overlay: Overlay | None = None
 
     def turned(self, size: Size) -> Size:
         """What the turn makes of a picture's size."""
@@ -90,11 +116,6 @@ class Look:
     def lit(self) -> bool:
         """Whether the background lights the person."""
         return self.light_wrap and self.background.kind != "none"
-
-    @property
-    def matched(self) -> float:
-        """The strength of `match` where there is a scene to match with: a picture or a video."""
-        return self.match if self.background.path is not None else 0.0
 
 
 @dataclass(frozen=True)

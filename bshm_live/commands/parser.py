@@ -208,8 +208,8 @@ def _control(commands: Any) -> None:
         "words",
         nargs="+",
         metavar="KEY=VALUE",
-        help="bg, blur, mirror, light_wrap, light, match, preset, steady, scene, save, "
-        "pause, resume",
+        help="bg, blur, mirror, light_wrap, light, match, depth, vignette, border, "
+        "overlay, preset, steady, scene, save, pause, resume",
     )
     status = commands.add_parser("status", help="what runs, and how")
     status.add_argument("--json", action="store_true", help="one JSON object")

@@ -19,5 +19,26 @@ def studio_options(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const="on",
         metavar="0-1",
-        help="the person's colours taken towards those of a picture or video behind; alone: 1",
+        help="the person's colours taken towards those of a picture or video behind; alone: 0.7",
+    )
+    parser.add_argument(
+        "--depth",
+        action="store_true",
+        help="with blur: the further away, the more out of focus, highlights as discs",
+    )
+    parser.add_argument(
+        "--vignette",
+        nargs="?",
+        const="on",
+        metavar="0-1",
+        help="darker towards the corners; alone: 0.5",
+    )
+    parser.add_argument(
+        "--border", metavar="N[,COLOUR]", help="a frame N pixels wide; white unless it is said"
+    )
+    parser.add_argument(
+        "--overlay",
+        metavar="FILE[@x,y]",
+        help="a picture with alpha over all of it, a logo or a name: x,y in pixels or percent, "
+        "with - from the right and from below; lower right unless it is said",
     )

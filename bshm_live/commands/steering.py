@@ -133,7 +133,8 @@ class Steering:
 
     def _open(self, look: Look) -> Stage:
         """Opens a background only where it changes: the file of the old one may be gone."""
-        same = look.background == self.desk.now.look.background
+        now = self.desk.now.look
+        same = (look.background, look.depth) == (now.background, now.depth)
         stage = open_stage(
             look,
             self._size,

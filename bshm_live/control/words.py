@@ -9,14 +9,24 @@ from typing import TypeVar
 from ..errors import SettingsError
 from ..settings import FITS, PRESETS, ROTATIONS, Look, Networks, parse_background
 from .desk import Wish
-from .touches import light_of, strength_of
+from .touches import (
+    border_of,
+    border_text,
+    light_of,
+    overlay_of,
+    overlay_text,
+    strength_of,
+)
 
 T = TypeVar("T")
 ON, OFF = ("on", "yes", "true", "1"), ("off", "no", "false", "0")
 TOGGLE = "toggle"  # the other of the two
 AUTO = "auto"  # the preset that fits
 
-LOOK = ("bg", "blur", "mirror", "light_wrap", "rotate", "fit", "paused", "light", "match")
+LOOK = (
+    *("bg", "blur", "mirror", "light_wrap", "rotate", "fit", "paused"),
+    *("light", "match", "depth", "vignette", "border", "overlay"),
+)
 NETWORKS = ("preset", "steady")
 SHORT = {"pause": "paused=on", "resume": "paused=off"}  # words that stand alone
 
@@ -58,6 +68,10 @@ def words_of(look: Look) -> dict[str, str | bool | int | float]:
         "fit": look.fit,
         "light": look.light,
         "match": look.match,
+        "depth": look.depth,
+        "vignette": look.vignette,
+        "border": border_text(look.border),
+        "overlay": overlay_text(look.overlay),
     }
 
 
@@ -101,6 +115,12 @@ _LOOK: dict[str, Callable[[Look, str], Look]] = {
     "paused": lambda look, value: replace(look, paused=is_on("pause", value, look.paused)),
     "light": lambda look, value: replace(look, light=light_of(value, look.light)),
     "match": lambda look, value: replace(look, match=strength_of("match", value, look.match)),
+    "depth": lambda look, value: replace(look, depth=is_on("depth", value, look.depth)),
+    "vignette": lambda look, value: replace(
+        look, vignette=strength_of("vignette", value, look.vignette)
+    ),
+    "border": lambda look, value: replace(look, border=border_of(value)),
+    "overlay": lambda look, value: replace(look, overlay=overlay_of(value)),
 }
 _NETWORKS: dict[str, Callable[[Networks, str], Networks]] = {
     "preset": _preset,

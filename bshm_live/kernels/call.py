@@ -69,7 +69,13 @@ class Calm(Arguments):
 
 
 class Room(Arguments):
-    _fields_ = fields((P, "small alpha residual seen blurred out"), (F * 3, "mean"), (I, "w h"))
+    _fields_ = fields(
+        (P, "small alpha residual seen blurred out"), (F * 3, "mean"), (I, "w h lifted")
+    )
+
+
+class Disc(Arguments):
+    _fields_ = fields((P, "seen radii sums out"), (I, "w h"))
 
 
 class Spots(Arguments):
@@ -90,6 +96,8 @@ KERNELS: dict[str, type[Arguments]] = {
     "compose": Compose,
     "calm": Calm,
     "room": Room,
+    "disc_sums": Disc,
+    "disc": Disc,
     "spread": Room,
     "spots": Spots,
 }

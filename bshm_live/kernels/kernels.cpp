@@ -868,6 +868,7 @@ KERNEL(calm, Calm, 4) {
 // ---- The room, out of focus: background.Blur ---------------------------------------------
 
 const float ROOM_EPSILON = 1e-3f;  // of a weight, in [0, 1]
+const float ROOM_PURE = 3;         // times alpha is taken off a lifted colour's weight
 
 struct Room {
     const u8 *small;        // (h, w, 3)
@@ -878,18 +879,33 @@ struct Room {
     u8 *out;                // (h, w, 3)
     float mean[3];          // colour of the room as a whole
     int w, h;
+    int lifted;  // colours to the fourth power, in [0, 1]: see depth.py
 };
+
+static inline float lifted(float v) {
+    v = within(v, 0.0f, 1.0f);
+    return v * v * v * v;
+}
+
+// The level of a mean colour of the room, which may be a lifted one.
+static inline u8 spread_level(float v, int is_lifted) {
+    if (is_lifted) v = SOLID * __builtin_sqrtf(__builtin_sqrtf(within(v, 0.0f, 1.0f)));
+    return nearest_level(v);
+}
 
 KERNEL(room, Room, 16) {
     (void)lane;
     for (Bytes at = (Bytes)first * a.w; at < (Bytes)last * a.w; at++) {
         const float alpha = a.alpha[at], share = 1 - alpha;
+        // A lifted colour must be sure: a tenth of a bright face would outshine a dark room.
+        const float pure = a.lifted ? within(1 - ROOM_PURE * alpha, 0.0f, 1.0f) : share;
         float *seen = a.seen + 4 * at;
         for (int c = 0; c < 3; c++) {
             const float room = share * a.small[3 * at + c] - SOLID * alpha * a.residual[3 * at + c];
-            seen[c] = within(room, 0.0f, SOLID * share) * share;
+            const float colour = within(room, 0.0f, SOLID * share);
+            seen[c] = a.lifted ? lifted(colour / (SOLID * share)) * pure * pure : colour * share;
         }
-        seen[3] = share * share;
+        seen[3] = pure * pure;
     }
 }
 
@@ -898,7 +914,63 @@ KERNEL(spread, Room, 16) {
     for (Bytes at = (Bytes)first * a.w; at < (Bytes)last * a.w; at++) {
         const float *blurred = a.blurred + 4 * at, weight = 1 / (blurred[3] + ROOM_EPSILON);
         for (int c = 0; c < 3; c++)
-            a.out[3 * at + c] = nearest_level((blurred[c] + ROOM_EPSILON * a.mean[c]) * weight);
+            a.out[3 * at + c] = spread_level((blurred[c] + ROOM_EPSILON * a.mean[c]) * weight, a.lifted);
+    }
+}
+
+// ---- The room through a lens: depth.Depth ------------------------------------------------
+
+struct Disc {
+    const float *seen;   // (h, w, 4)
+    const float *radii;  // (h,): of a row's discs, in places
+    float *sums;         // (h, w + 1, 4): of the places before
+    float *out;          // (h, w, 4): the mean over a disc
+    int w, h;
+};
+
+KERNEL(disc_sums, Disc, 16) {
+    (void)lane;
+    for (int y = first; y < last; y++) {
+        const float *seen = a.seen + 4 * (Bytes)a.w * y;
+        float *sums = a.sums + 4 * (Bytes)(a.w + 1) * y;
+        f4 sum = {};
+        store(sums, sum);
+        for (int x = 0; x < a.w; x++) {
+            sum += load<f4>(seen + 4 * x);
+            store(sums + 4 * (x + 1), sum);
+        }
+    }
+}
+
+// Adds what lies within `reach` of each place of a row, from the sums of a row.
+static void add_span(const float *sums, float *out, int w, float reach) {
+    const float from = 0.5f - reach, to = 0.5f + reach;  // in places, of the first one
+    const int left = (int)FLOOR(from), right = (int)FLOOR(to);
+    const float left_share = from - (float)left, right_share = to - (float)right;
+    const auto sum = [&](int i) { return load<f4>(sums + 4 * clamped(i, w + 1)); };
+    for (int x = 0; x < w; x++) {
+        const f4 before = blend(left_share, sum(x + left), sum(x + left + 1));
+        const f4 until = blend(right_share, sum(x + right), sum(x + right + 1));
+        store(out + 4 * x, load<f4>(out + 4 * x) + until - before);
+    }
+}
+
+// Rows of a disc outside the map add nothing; the weight in the fourth value says so.
+KERNEL(disc, Disc, 4) {
+    (void)lane;
+    for (int y = first; y < last; y++) {
+        float *out = a.out + 4 * (Bytes)a.w * y;
+        fill(out, 0, (Bytes)sizeof(float) * 4 * a.w);
+        const float radius = a.radii[y];
+        float area = 0;
+        for (int i = -(int)radius; i <= (int)radius; i++) {
+            const float reach = __builtin_sqrtf(radius * radius - (float)(i * i));
+            area += 2 * reach;
+            if (y + i >= 0 && y + i < a.h)
+                add_span(a.sums + 4 * (Bytes)(a.w + 1) * (y + i), out, a.w, reach);
+        }
+        const float share = area > 0 ? 1 / area : 0;
+        for (int x = 0; x < 4 * a.w; x++) out[x] *= share;
     }
 }
 

@@ -59,4 +59,5 @@ class InFlight(Pipeline):
         if matte.lane.fault[0]:
             raise EngineError(FAULT_TEXT)
         layers = kept_away(layers, backdrop, frame)
+        self._touch(layers)
         return frame, Shot(*layers, frame.index, frame.time, True)

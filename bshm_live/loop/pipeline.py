@@ -82,6 +82,7 @@ class Pipeline:
         has_person = layers is not None
         if layers is None:
             layers = self._withhold(frame)
+        self._touch(layers)
         self.clock("composite")
         return Shot(*layers, frame.index, frame.time, has_person)
 
@@ -144,6 +145,11 @@ class Pipeline:
         self._grading.see(frame, matte, backdrop, stage.background, stage.wanted)
         compositor.grade = self._grading.grade(frame.time, stage.wanted)
         compositor.calm = self._grading.darkness(frame.time, stage.wanted)
+
+    def _touch(self, layers: Layers) -> None:
+        """Draws what lies over all of it: nothing of the camera's."""
+        if self.stage.touches is not None:
+            self.stage.touches(layers[0])
 
     def _withhold(self, frame: Frame) -> Layers:
         """The background alone, or the card."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ..compositing.background import Background, card, first_picture, open_background
 from ..compositing.compositor import LIGHT_WRAP
 from ..compositing.grading import NOTHING, Wanted
+from ..compositing.touches import Touches, open_touches
 from ..settings import Look, Rotate, Trouble
 from ..types import Picture, Size
 
@@ -19,7 +20,8 @@ class Stage:
     `card` (H, W, 3) is shown instead of the background alone. `wrap` in [0, 1] is how much
     of the background's light falls on the person's rim; None leaves that to the compositor.
     While `paused` no frame gets a person. Frames are turned by `rotate` degrees clockwise,
-    and shown `whole` or cut to fill the output. `wanted` is what the person's colours get.
+    and shown `whole` or cut to fill the output. `wanted` is what the person's colours get,
+    `touches` what is drawn last.
     """
 
     background: Background
@@ -30,13 +32,23 @@ class Stage:
     rotate: Rotate = 0
     whole: bool = False
     wanted: Wanted = NOTHING
+    touches: Touches | None = None
 
     def empty(self, size: Size) -> Picture:
         """What is shown while there is no frame, (H, W, 3)."""
-        return first_picture(self.background, size) if self.card is None else self.card
+        picture = first_picture(self.background, size) if self.card is None else self.card
+        if self.touches is not None:
+            picture = picture.copy()
+            self.touches(picture)
+        return picture
 
 
 Stages = Callable[[], Stage]  # the current one: asked once at the start of each frame
+
+
+def wanted(look: Look) -> Wanted:
+    """Only a picture or a video is a scene to match with."""
+    return Wanted(look.light / 100, 0.0 if look.background.path is None else look.match)
 
 
 def open_stage(
@@ -52,8 +64,9 @@ def open_stage(
     In a `live` run a video plays beside the loop. The caller closes the background, which
     is opened unless it is given.
     """
+    touches = open_touches(look, size)
     if background is None:
-        background = open_background(look.background, size, live=live)
+        background = open_background(look.background, size, live=live, depth=look.depth)
     stand_in = card(size) if on_trouble == "card" else None
     return Stage(
         background,
@@ -63,5 +76,6 @@ def open_stage(
         look.paused,
         look.rotate,
         look.fit == "contain",
-        Wanted(look.light / 100, look.matched),
+        wanted(look),
+        touches,
     )

@@ -48,6 +48,7 @@ def exercise(width: int, height: int, apart: int = 0, seed: int = 0) -> list[np.
     small = [matte(rng, 4 * LOW[0], 4 * LOW[1]) for _ in range(2)]
     made.append(gated(small[0].alpha, small[1].alpha))
     made.append(Blur(25, (width, height))(Frame(image, 0, 0.0), small[0]))
+    made.append(Blur(25, (width, height), depth=True)(Frame(image, 0, 0.0), small[0]))
     own = matte(rng, min(height, 300), min(width, 300))  # a still's: not of whole fours
     for one, wrap in ((small[0], 0.0), (small[1], 0.7), (own, 0.7)):
         layers = Compositor((width, height), wrap=wrap)(image, one, room, foreground=True)

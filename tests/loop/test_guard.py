@@ -23,6 +23,8 @@ from hypothesis import strategies as st
 
 from bshm_live.compositing.background import Fixed, card, plain
 from bshm_live.compositing.compositor import Compositor
+from bshm_live.compositing.grading import Wanted
+from bshm_live.compositing.touches import Touches
 from bshm_live.errors import EngineError, SourceError
 from bshm_live.loop.evidence import sighting
 from bshm_live.loop.guard import (
@@ -51,6 +53,7 @@ from bshm_live.loop.pipeline import Pipeline
 from bshm_live.loop.stage import Stage
 from bshm_live.matting.bshm import Bshm
 from bshm_live.matting.check import check
+from bshm_live.settings import Border
 from bshm_live.sinks import virtual_camera as sink_vcam
 from bshm_live.sinks.video_file import VideoWriter
 from bshm_live.sinks.virtual_camera import VirtualCamera
@@ -204,12 +207,12 @@ class SpoiltSource(ArraySource):
 
 
 def run(
-    stage: str, fault: str, when: set[int], sinks: list, card_too: bool = False
+    stage: str, fault: str, when: set[int], sinks: list, card_too: bool = False, **look: Any
 ) -> Exception | None:
-    """What ended the loop, None where it went through."""
+    """What ended the loop, None where it went through; `look` is of the Stage."""
     source = SpoiltSource(fault if stage == "source" else None, when)
     setting: Any = SimpleNamespace(
-        **vars(Stage(Fixed(plain(BACKDROP, SIZE)), card=card(SIZE) if card_too else None))
+        **vars(Stage(Fixed(plain(BACKDROP, SIZE)), card=card(SIZE) if card_too else None, **look))
     )
     parts = SimpleNamespace(**vars(cpu_parts(Bshm(*networks()), SIZE)))  # one that can be spoilt
     pipeline = Pipeline(Always(parts), lambda: setting, SIZE)
@@ -273,6 +276,34 @@ def test_whenever_a_stage_fails_no_raw_pixel_gets_out(
     sink = ListSink(needs_foreground=True)
     run(stage, fault, when, [sink], card_too)
     assert_nothing_raw(sink.shots, stage == "background")
+
+
+def everything() -> dict[str, Any]:
+    """Every option of a look that changes pixels: light, match, wrap, and what is drawn last."""
+    touches = Touches(SIZE, 0.6, Border(3, (9, 90, 190)))
+    touches.lay(plain((20, 250, 250), (12, 8)), np.full((8, 12), 128, np.uint8), (4, 50))
+    return {"wanted": Wanted(light=1.0, match=1.0), "wrap": 1.0, "touches": touches}
+
+
+@settings(max_examples=60, deadline=None)
+@stages_fail
+def test_with_every_option_on_nothing_but_the_background_stands_outside(
+    stage: str, fault: str, when: set[int], card_too: bool
+) -> None:
+    """The background as it is drawn over, to the pixel: no light falls on a raw one either."""
+    look, sink = everything(), ListSink(needs_foreground=True)
+    run(stage, fault, when, [sink], card_too, **look)
+    backdrop, instead = plain(BACKDROP, SIZE), card(SIZE) if card_too else plain(BACKDROP, SIZE)
+    for picture in (backdrop, instead):
+        look["touches"](picture)
+    for shot in sink.shots:
+        assert shot.foreground is not None
+        seen = OUTSIDE if shot.has_person else np.ones_like(OUTSIDE)
+        assert not shot.alpha[seen].any()
+        assert not shot.foreground[seen].any()
+        if stage != "background":
+            right = backdrop if shot.has_person else instead
+            assert np.array_equal(shot.composite[seen], right[seen])
 
 
 class Screen:
