@@ -242,7 +242,7 @@ def doctor(args: argparse.Namespace) -> int:
 def setup(args: argparse.Namespace) -> int:
     from .commands.machine import run_setup
 
-    return run_setup(apply=args.apply, undo=args.undo)
+    return run_setup(apply=args.apply, undo=args.undo, hide_camera=args.hide_camera)
 
 
 def service(args: argparse.Namespace) -> int:

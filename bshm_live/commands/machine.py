@@ -155,16 +155,20 @@ def _line(good: bool, text: str) -> bool:
 
 
 @handled()
-def run_setup(*, apply: bool, undo: bool) -> int:
-    """Shows what the virtual camera needs, does it, or takes it back; the exit code."""
+def run_setup(*, apply: bool, undo: bool, hide_camera: bool = False) -> int:
+    """Shows what the virtual camera needs, does it, or takes it back; the exit code.
+
+    With `hide_camera` it is about hiding the webcam itself from other programs.
+    """
+    topic = setup.HIDING if hide_camera else setup.CAMERA
     if sys.platform != "linux":
         say(OBS.get(sys.platform, "virtual cameras are for Linux, Windows and macOS"))
     elif undo:
-        setup.undo(System())
+        setup.undo(System(), topic)
     elif apply:
-        return 0 if setup.apply(System()) else SinkError.exit_code
+        return 0 if setup.apply(System(), topic) else SinkError.exit_code
     else:
-        print("\n".join(setup.show(System())))
+        print("\n".join(setup.show(System(), topic)))
     return 0
 
 

@@ -277,6 +277,11 @@ def _setup(parser: argparse.ArgumentParser) -> None:
     change = parser.add_mutually_exclusive_group()
     change.add_argument("--apply", action="store_true", help="do it (with sudo)")
     change.add_argument("--undo", action="store_true", help="take it back (with sudo)")
+    parser.add_argument(
+        "--hide-camera",
+        action="store_true",
+        help="about the webcam: hidden from other programs, so that no call can pick it (Linux)",
+    )
 
 
 def _service(parser: argparse.ArgumentParser) -> None:
