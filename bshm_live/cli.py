@@ -222,9 +222,9 @@ def id_(args: argparse.Namespace) -> int:
 def bench(args: argparse.Namespace) -> int:
     from .commands.bench import run_bench
 
-    spec, size = parse_background(args.bg), _size_of(args)
+    look, size = look_of(args), _size_of(args)
     count = check_frames(args.frames)
-    return run_bench(networks_of(args), spec, size, count, as_json=args.json, live=args.live)
+    return run_bench(networks_of(args), look, size, count, as_json=args.json, live=args.live)
 
 
 def devices(args: argparse.Namespace) -> int:

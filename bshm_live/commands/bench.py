@@ -21,7 +21,7 @@ from ..loop.pipeline import Pipeline
 from ..loop.stage import open_stage
 from ..runtimes.choice import Runtime, get_runtime
 from ..runtimes.manifest import load_manifest
-from ..settings import BackgroundSpec, Look, Networks
+from ..settings import Look, Networks
 from ..sinks import Null
 from ..sources.video_file import VideoFile, demo_clip
 from ..types import Frame, Parts, Shot, Size
@@ -51,7 +51,7 @@ def frames(size: Size, count: int) -> Iterator[Frame]:
 @handled()
 def run_bench(
     networks: Networks,
-    spec: BackgroundSpec,
+    look: Look,
     size: Size | None,
     count: int,
     *,
@@ -68,7 +68,7 @@ def run_bench(
     sizes = (size,) if size else GPU_SIZES if runtime.name == "tensorrt" else (SIZE,)
     results = []
     for one in sizes:
-        results.append(measured(runtime, networks, spec, one, count, live=live))
+        results.append(measured(runtime, networks, look, one, count, live=live))
         print_table(results[-1])
     if as_json:
         print(json.dumps(results[0] if len(results) == 1 else {"sizes": results}))
@@ -78,7 +78,7 @@ def run_bench(
 def measured(
     runtime: Runtime,
     networks: Networks,
-    spec: BackgroundSpec,
+    look: Look,
     size: Size,
     count: int,
     *,
@@ -88,7 +88,7 @@ def measured(
     preset = preset_for(networks, size, "file")
     with ExitStack() as stack:
         runtime, parts = parts_of(runtime, preset, networks, size, stack)
-        stage = open_stage(Look(spec), size)
+        stage = open_stage(look, size)
         pipeline = Pipeline(Always(parts), lambda: stage, size)
         pipeline.clock = clock = CpuClock()
         sink = VirtualCamera(size) if live else Null()

@@ -96,6 +96,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--live", action="store_true", help="with a webcam's decoding and a virtual camera's format"
     )
     bench.add_argument("--bg", default="#00b140", help=BG_HELP)
+    bench.add_argument("--light-wrap", action="store_true", help=WRAP_HELP)
+    studio_options(bench)
     _engine_options(bench)
     commands.add_parser("devices", help="cameras and virtual cameras")
     commands.add_parser("doctor", help="what is missing, and the line to type")

@@ -316,6 +316,33 @@ def test_a_background_plays_on_until_the_last_look_with_it_is_gone(
     wait_for(lambda: counts == {"opened": 1, "closed": 1})
 
 
+def test_a_studio_s_look_changes_while_it_runs(call: Callable[..., Call], tmp_path: Path) -> None:
+    """Each word at once, also in a pause; a scene keeps them; what is wrong changes nothing."""
+    logo = tmp_path / "logo.png"
+    cv2.imwrite(str(logo), np.full((10, 20, 4), (9, 200, 250, 255), np.uint8))
+    running = call("--bg", "#102030", "--light", "50")
+    running.set("light=auto", "match=0.5", "depth=on", "vignette=0.2", "border=4,#ff0000")
+    running.set(f"overlay={logo}@10,10")
+    running.until(lambda found: corner(found) == (0, 0, 255))
+    running.until(lambda found: tuple(found[15, 15]) == (9, 200, 250))
+    status = running.status()
+    assert (status["light"], status["match"], status["depth"]) == (80, 0.5, True)
+    running.set("pause", "save=studio")
+    wait_for(lambda: not running.sink.shots[-1].has_person)
+    shown = running.sink.shots[-1].composite
+    assert corner(shown) == (0, 0, 255)
+    assert tuple(shown[15, 15]) == (9, 200, 250)
+    running.set("resume", "border=off", "overlay=off", "vignette=off", "light=toggle")
+    running.until(lambda found: corner(found) == (0x30, 0x20, 0x10))
+    assert running.status()["light"] == 0
+    for words in ("light=200", "match=2", "vignette=dark", "border=wide", "overlay=/no.png"):
+        with pytest.raises(SettingsError, match="--" + words.partition("=")[0]):
+            running.set(words)
+    running.set("scene=studio")
+    running.until(lambda found: tuple(found[15, 15]) == (9, 200, 250))
+    assert running.status()["vignette"] == 0.2
+
+
 def test_a_file_of_scenes_that_was_broken_by_hand_changes_nothing(
     call: Callable[..., Call], tmp_path: Path, lines: list[str]
 ) -> None:
