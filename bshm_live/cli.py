@@ -35,7 +35,6 @@ from .settings import (
 )
 from .types import Size
 
-TURNING = {"rotate", "fit"}  # words that always have a value: a scene's counts more
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
@@ -81,7 +80,7 @@ def look_of(args: argparse.Namespace) -> Look:
         raise SettingsError("--bg is missing: a picture, a video, blur, a colour or none")
     else:
         given = {}
-    for name in set(LOOK) - TURNING:
+    for name in set(LOOK) - {"rotate", "fit"}:  # they always have a value: a scene's counts more
         value = getattr(args, name, None)
         if value not in (None, False):
             given[name] = "on" if value is True else str(value)
@@ -163,8 +162,7 @@ def video(args: argparse.Namespace) -> int:
     outputs = Outputs(path_of(args.output), *layers)
     if args.quality is not None:
         outputs = replace(outputs, quality=check_quality(args.quality))
-    written = (outputs.composite, outputs.alpha, outputs.foreground)
-    check_outputs(filter(None, written), (given, *files_of(look)))
+    check_outputs(filter(None, (outputs.composite, *layers)), (given, *files_of(look)))
     run_video(given, outputs, look, networks_of(args))
     return 0
 
@@ -180,17 +178,19 @@ def demo(args: argparse.Namespace) -> int:
 
 
 def image(args: argparse.Namespace) -> int:
-    from .commands.stills import run_stills
+    from .commands.stills import run_stills, wanted_of
     from .stills.cut import parse_box
     from .stills.files import Task
 
+    background = parse_background(args.bg) if args.bg else None
     task = Task(
         output_dir=path_of(args.output_dir),
-        background=parse_background(args.bg) if args.bg else None,
+        background=background,
         box=parse_box(args.box) if args.box else None,
         scribble=_path(args.scribble),
         stages=args.stages,
         crop=args.crop_to_person,
+        wanted=wanted_of(args.light, args.match, background),
     )
     return run_stills(args.input, task, networks_of(args), _batch_of(args))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 
-def studio_options(parser: argparse.ArgumentParser) -> None:
-    """Of every command that makes composites."""
+def light_options(parser: argparse.ArgumentParser) -> None:
+    """What a single picture can get, too."""
     parser.add_argument(
         "--light",
         nargs="?",
@@ -21,6 +21,11 @@ def studio_options(parser: argparse.ArgumentParser) -> None:
         metavar="0-1",
         help="the person's colours taken towards those of a picture or video behind; alone: 0.7",
     )
+
+
+def studio_options(parser: argparse.ArgumentParser) -> None:
+    """Of every command that makes moving pictures."""
+    light_options(parser)
     parser.add_argument(
         "--depth",
         action="store_true",

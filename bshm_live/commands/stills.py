@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import __version__
+from ..compositing.grading import Wanted, wanted
+from ..control.touches import light_of, strength_of
 from ..loop.assemble import still_networks
-from ..settings import Batch, Networks
+from ..settings import BackgroundSpec, Batch, Networks
 from ..stills.files import Cutter, Task, check_task
 from ..stills.read import Item, listed
 from ..types import Mask8
@@ -35,6 +37,12 @@ class Cutting:
         task = replace(self.task, output_dir=Path())
         behind = task.background.path if task.background else None
         return options_key(__version__, task, self.networks.preset, files=(behind, task.scribble))
+
+
+def wanted_of(light: str | None, match: str | None, behind: BackgroundSpec | None) -> Wanted:
+    """What the person's colours get, in words; None: nothing. Raises SettingsError."""
+    strength = strength_of("match", match) if match else 0.0
+    return wanted(light_of(light) if light else 0, strength, behind)
 
 
 def run_stills(inputs: Sequence[str], task: Task, networks: Networks, batch: Batch) -> int:

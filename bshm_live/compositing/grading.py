@@ -14,6 +14,7 @@ from .match import Tone, lab, match_grade, tone
 from .slow import Slow
 
 if TYPE_CHECKING:
+    from ..settings import BackgroundSpec
     from ..types import Frame, Grade, Matte, Picture
 
 GRID = 4  # every fourth pixel of a matte is looked at
@@ -33,6 +34,11 @@ class Wanted:
 
 
 NOTHING = Wanted()
+
+
+def wanted(light: int, match: float, behind: BackgroundSpec | None) -> Wanted:
+    """Of a light in percent and a match in [0, 1]: only a picture or a video is a scene."""
+    return Wanted(light / 100, match if behind and behind.path is not None else 0.0)
 
 
 class Kept:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..compositing.background import Background, card, first_picture, open_background
 from ..compositing.compositor import LIGHT_WRAP
-from ..compositing.grading import NOTHING, Wanted
+from ..compositing.grading import NOTHING, Wanted, wanted
 from ..compositing.touches import Touches, open_touches
 from ..settings import Look, Rotate, Trouble
 from ..types import Picture, Size
@@ -46,11 +46,6 @@ class Stage:
 Stages = Callable[[], Stage]  # the current one: asked once at the start of each frame
 
 
-def wanted(look: Look) -> Wanted:
-    """Only a picture or a video is a scene to match with."""
-    return Wanted(look.light / 100, 0.0 if look.background.path is None else look.match)
-
-
 def open_stage(
     look: Look,
     size: Size,
@@ -76,6 +71,6 @@ def open_stage(
         look.paused,
         look.rotate,
         look.fit == "contain",
-        wanted(look),
+        wanted(look.light, look.match, look.background),
         touches,
     )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..compositing.background import open_background
 from ..compositing.compositor import SOLID, Compositor
+from ..compositing.grading import NOTHING, Grading, Wanted
 from ..compositing.opacity import cut_away
 from ..errors import SettingsError, SourceError
 from ..matting.bshm import Bshm
@@ -49,18 +50,23 @@ def cut_out(
     *,
     opacity: Mask8 | None = None,
     stages: bool = False,
+    wanted: Wanted = NOTHING,
 ) -> Layers:
     """What is written of one picture, by role; every array has the picture's size.
 
     alpha (H, W); composite BGR over `background`, or BGRA (straight alpha)
     without one; foreground BGR, black outside; with `stages` coarse and unified
-    (H, W). All uint8, [0, 255]. `opacity` (H, W) is the picture's own alpha. Raises
-    SettingsError for the background.
+    (H, W). All uint8, [0, 255]. `opacity` (H, W) is the picture's own alpha; `wanted` is
+    what the person's colours get. Raises SettingsError for the background.
     """
     size: Size = (picture.shape[1], picture.shape[0])
     spec = background or BackgroundSpec("none")
-    behind = open_background(spec, size)(Frame(picture, 0, 0.0), matte)
-    made = Compositor(size)(picture, matte, behind, foreground=True)
+    frame = Frame(picture, 0, 0.0)
+    behind = open_background(spec, size)(frame, matte)
+    compositor, grading = Compositor(size), Grading()
+    grading.see(frame, matte, behind, spec, wanted)
+    compositor.grade = grading.grade(frame.time, wanted)
+    made = compositor(picture, matte, behind, foreground=True)
     if opacity is not None:
         made = cut_away(made, behind, opacity)
     over, alpha, front = made

@@ -16,6 +16,7 @@ import cv2
 
 from ..compositing.background import open_background
 from ..compositing.compositor import SOLID
+from ..compositing.grading import NOTHING, Wanted
 from ..errors import BshmError, SettingsError, SinkError
 from ..files import real, replacing, why_unwritable
 from ..matting.bshm import Bshm
@@ -53,7 +54,8 @@ class Task:
     """What is done with every picture of a run: its PNGs go to `output_dir`.
 
     `box` or `scribble` (a file, white on black) say where the person is; `stages` adds
-    MPN's and QUN's masks; `crop` cuts every file to the person with a little around.
+    MPN's and QUN's masks; `crop` cuts every file to the person with a little around; `wanted` is
+    what the person's colours get.
     """
 
     output_dir: Path
@@ -62,6 +64,7 @@ class Task:
     scribble: Path | None = None
     stages: bool = False
     crop: bool = False
+    wanted: Wanted = NOTHING
 
 
 def check_task(task: Task) -> Mask8 | None:
@@ -103,6 +106,7 @@ class Cutter:
                 self.task.background,
                 opacity=still.alpha,
                 stages=self.task.stages,
+                wanted=self.task.wanted,
             )
             person = cv2.mean(layers["alpha"])[0] / SOLID
             if self.task.crop:

@@ -10,6 +10,7 @@ import pytest
 from conftest import FakeEngine, Portrait, fake_networks, portrait
 from PIL import Image
 
+from bshm_live.compositing.grading import Wanted, wanted
 from bshm_live.errors import EngineError, SettingsError, SinkError, SourceError
 from bshm_live.matting.bshm import Bshm
 from bshm_live.settings import BackgroundSpec, parse_background
@@ -112,6 +113,19 @@ def test_over_a_background_the_composite_has_no_alpha(tmp_path: Path, run: Run) 
     assert composite.shape == (200, 300, 3)
     a = alpha[..., None] / 255.0
     assert np.abs(composite - (a * front + (1 - a) * (0, 255, 0))).max() <= 1
+
+
+def test_light_and_match_change_the_person_alone(wide: Bshm) -> None:
+    made, behind = portrait(), parse_background("#a04010")
+    matte = wide.matte(made.picture)
+    plain = cut_out(made.picture, matte, behind)
+    lit = cut_out(made.picture, matte, behind, wanted=Wanted(light=1.0))
+    away = plain["alpha"] == 0
+    assert np.array_equal(plain["alpha"], lit["alpha"])
+    assert np.array_equal(plain["composite"][away], lit["composite"][away])
+    inside = plain["alpha"] == 255
+    assert (plain["foreground"] != lit["foreground"]).any(-1)[inside].mean() > 0.9
+    assert wanted(80, 0.5, behind) == Wanted(0.8, 0.0)  # a colour is no scene
 
 
 def test_none_is_no_background(wide: Bshm) -> None:
