@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 GRID = 4  # every fourth pixel of a matte is looked at
 ROOM_GRID = 8  # and every eighth of a background
-TONE_RATES = np.full(6, 5.0)  # of mean and deviation in CIELAB, a second
+PERSON_RATES = np.full(6, 5.0)  # of mean and deviation in CIELAB, a second
+ROOM_RATES = np.full(6, 15.0)  # a video may cut to a scene of another light
 STEP = np.array([1e-3, 1e-3, 1e-3, np.inf])  # of `measured`: less is not seen
 TONE_STEP = np.full(12, 0.02)
 LEAST = 50  # pixels of a person whose colours can be measured
@@ -58,12 +59,12 @@ class Kept:
 class Grading:
     """Looks at each frame, and says how the person's colours are changed: see light and match.
 
-    Both follow what they see slowly. Measured is the frame before: a grade is there before
-    the matte is, and the first frame's as soon as it was seen.
+    Both follow what they see slowly; the first frame counts at once. Only sparse pixels of the
+    matte's own picture are looked at, ten times a second.
     """
 
     def __init__(self) -> None:
-        self._light, self._person, self._room = Slow(RATES), Slow(TONE_RATES), Slow(TONE_RATES)
+        self._light, self._person, self._room = map(Slow, (RATES, PERSON_RATES, ROOM_RATES))
         self._behind: object | None = None  # the background whose tone is followed
         self._picture: Picture | None = None  # the one that was measured
         self._lit, self._matched = Kept(STEP, light_grade), Kept(TONE_STEP, grade_of_tones)
@@ -72,6 +73,7 @@ class Grading:
         """The next frame has nothing to do with the last."""
         for values in (self._light, self._person, self._room):
             values.reset()
+        self._behind = self._picture = None
 
     def see(
         self, frame: Frame, matte: Matte, picture: Picture, behind: object, wanted: Wanted
@@ -80,7 +82,8 @@ class Grading:
         time = frame.time
         person, room = self._person, self._room
         lit = wanted.light and self._light.due(time)
-        toned = wanted.match and person.due(time)
+        new = behind is not self._behind
+        toned = wanted.match and (new or person.due(time))
         if not (lit or toned):
             return
         colours = np.ascontiguousarray(matte.guide[::GRID, ::GRID])
@@ -92,9 +95,9 @@ class Grading:
         if toned:
             own = graded(colours[alpha > SURE].astype(np.float32), self._light_grade(time, wanted))
             person.see(time, flat(tone(lab(own[None]))) if len(own) > LEAST else None)
-            if behind is not self._behind:
+            if new:
                 room.reset()
-            if picture is not self._picture:
+            if new or picture is not self._picture:
                 some = picture[::ROOM_GRID, ::ROOM_GRID].astype(np.float32)
                 room.see(time, flat(tone(lab(some))))
             self._behind, self._picture = behind, picture

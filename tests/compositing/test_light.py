@@ -255,6 +255,30 @@ def test_a_session_that_begins_anew_begins_with_its_own_light() -> None:
     assert made(0.4, 0.1) > bright + 15
 
 
+def test_a_match_goes_with_its_background_and_on_after_a_gap() -> None:
+    grading, wanted = Grading(), Wanted(match=1.0)
+    colours, alpha = np.kron(seen(0.9), np.ones((4, 4, 1), np.uint8)), figure()[0]
+    low, large = np.zeros(LOW, np.float32), np.kron(alpha, np.ones((4, 4), np.float32))
+    matte = HostMatte(large, np.zeros((*LOW, 3), np.float32), low, low, colours)
+    blue, red = plain((200, 80, 40), (80, 48)), plain((40, 60, 200), (80, 48))
+
+    def tint(time: float, back: np.ndarray, behind: object) -> float:
+        grading.see(Frame(colours, 0, time), matte, back, behind, wanted)
+        made = graded(np.full((1, 3), 120, np.float32), grading.grade(time, wanted))[0]
+        return float(made[2] - made[0])
+
+    assert tint(0.0, blue, 1) < -3
+    assert tint(0.01, red, 2) > 3  # at once, as the background's own change
+    shots = [blue.copy() for _ in range(180)]  # a video that cuts to another colour: slowly
+    tints = [tint(0.05 + index / 20, shot, 2) for index, shot in enumerate(shots)]
+    assert min(tints[:15]) > 3
+    assert tints[-1] < -3
+    assert np.abs(np.diff(tints)).max() < 2
+    for time in (9.0, 20.0):
+        grading.reset()
+        assert tint(time, red, 2) > 3
+
+
 def test_a_clock_that_is_set_back_does_not_stop_it() -> None:
     slow = Slow(np.array([1.0]))
     slow.see(100.0, np.array([0.0]))
