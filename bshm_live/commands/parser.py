@@ -86,19 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
     demo.add_argument("-o", "--output", default="demo.mp4", help="default: demo.mp4")
     demo.add_argument("--bg", help=BG_HELP + "; default: a drawn studio")
     _engine_options(demo)
-    bench = commands.add_parser("bench", help="milliseconds per stage")
-    bench.add_argument("--json", action="store_true", help="last line of stdout is JSON")
-    bench.add_argument(
-        "--size", metavar="WxH", help="default: 1280x720; on a GPU also 1920x1080 and 3840x2160"
-    )
-    bench.add_argument("--frames", type=whole, default=300)
-    bench.add_argument(
-        "--live", action="store_true", help="with a webcam's decoding and a virtual camera's format"
-    )
-    bench.add_argument("--bg", default="#00b140", help=BG_HELP)
-    bench.add_argument("--light-wrap", action="store_true", help=WRAP_HELP)
-    studio_options(bench)
-    _engine_options(bench)
+    _bench(commands.add_parser("bench", help="milliseconds per stage"))
     commands.add_parser("devices", help="cameras and virtual cameras")
     commands.add_parser("doctor", help="what is missing, and the line to type")
     _setup(commands.add_parser("setup", help="the virtual camera on this machine"))
@@ -106,6 +94,21 @@ def build_parser() -> argparse.ArgumentParser:
     engines = commands.add_parser("engines", help="the networks and the runtimes")
     _engines(engines)
     return parser
+
+
+def _bench(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="last line of stdout is JSON")
+    parser.add_argument(
+        "--size", metavar="WxH", help="default: 1280x720; on a GPU also 1920x1080 and 3840x2160"
+    )
+    parser.add_argument("--frames", type=whole, default=300)
+    parser.add_argument(
+        "--live", action="store_true", help="with a webcam's decoding and a virtual camera's format"
+    )
+    parser.add_argument("--bg", default="#00b140", help=BG_HELP)
+    parser.add_argument("--light-wrap", action="store_true", help=WRAP_HELP)
+    studio_options(parser)
+    _engine_options(parser)
 
 
 def _engines(parser: argparse.ArgumentParser) -> None:
