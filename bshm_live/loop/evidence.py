@@ -115,9 +115,12 @@ def torn(now: Sighting, before: Sighting) -> bool:
     or far less. Who comes in has an outline.
     """
     changed = difference(now.pixels, before.pixels)
+    near = cv2.blur(changed, (1, TEAR_NEAR), anchor=(0, 0))  # each row and those below it
+    if changed.mean(axis=1).max() <= TEAR and (near > TEAR).mean(axis=1).max() <= TEAR_STRAIGHT:
+        return False  # too little for either: most frames end here
     edge = difference(now.pixels[1:], now.pixels[:-1])
     edge_before = difference(before.pixels[1:], before.pixels[:-1])
-    return _parted(changed, edge, edge_before) or _split(changed, edge, edge_before)
+    return _parted(changed, edge, edge_before) or _split(near, edge, edge_before)
 
 
 def _parted(changed: Picture, edge: Picture, edge_before: Picture) -> bool:
@@ -131,14 +134,13 @@ def _parted(changed: Picture, edge: Picture, edge_before: Picture) -> bool:
     return bool(((step > TEAR) & (lead > TEAR) & (new[rows - 1] > TEAR_COLUMNS)).any())
 
 
-def _split(changed: Picture, edge: Picture, edge_before: Picture) -> bool:
+def _split(near: Picture, edge: Picture, edge_before: Picture) -> bool:
     """In some columns alone, as where the other picture has the same room.
 
     Nearly no column has changed just across the row, and the edge lies in none of the rows
     beside it: the outline of who moves does, somewhere.
     """
-    rows = tear_rows(changed)
-    near = cv2.blur(changed, (1, TEAR_NEAR), anchor=(0, 0))  # each row and those below it
+    rows = tear_rows(near)
     above, below = near[rows - TEAR_NEAR], near[rows]
     new = ((edge > TEAR_EDGE) & (edge_before <= TEAR_EDGE))[rows - 1]
     for side, other in ((above, below), (below, above)):
