@@ -23,6 +23,8 @@ from .errors import SettingsError
 from .files import is_file, own_folder, why_unwritable, write_whole
 from .settings import (
     FITS,
+    FRAMINGS,
+    NOTHING,
     PRECISIONS,
     PRESETS,
     ROTATIONS,
@@ -57,6 +59,9 @@ DEFAULTS: Mapping[str, type] = {
     "vignette": float,
     "border": str,
     "overlay": str,
+    "frame": str,
+    "subject": str,
+    "place": str,
     "no_steady": bool,
     "light_wrap": bool,
     "on_trouble": str,
@@ -74,6 +79,7 @@ CHOICES = {
     "on_trouble": TROUBLES,
     "rotate": ROTATIONS,
     "fit": FITS,
+    "frame": (*FRAMINGS, NOTHING),
 }
 SCENE: Mapping[str, type] = {
     "bg": str,
@@ -87,6 +93,9 @@ SCENE: Mapping[str, type] = {
     "vignette": float,
     "border": str,
     "overlay": str,
+    "frame": str,
+    "subject": str,
+    "place": str,
 }
 # What else a value must be. Whether a background's file is there counts when it is shown.
 CHECKS: Mapping[str, Callable[[Any], object]] = {

@@ -11,7 +11,7 @@ from typing import Literal
 
 from .errors import SettingsError
 from .files import camera_device, is_file, named_twice, path_of, why_unreadable
-from .types import Size
+from .types import Place, Size
 
 Preset = Literal["fast", "balanced", "quality"]
 Runtime = Literal["auto", "onnxruntime", "openvino", "tensorrt"]
@@ -21,6 +21,11 @@ Fit = Literal["cover", "contain"]
 Rotate = Literal[0, 90, 180, 270]
 FITS: tuple[Fit, ...] = ("cover", "contain")
 ROTATIONS: tuple[Rotate, ...] = (0, 90, 180, 270)
+Framing = Literal["head", "half", "loose"]
+FRAMINGS: tuple[Framing, ...] = ("head", "half", "loose")
+FRAME_DEFAULT: Framing = "half"
+ALL, NEAREST, SUBJECTS_MOST = "all", "nearest", 9  # people: words for 0 and 1, and the most
+NOTHING = "off"  # the word for a look without one
 PRESETS: tuple[Preset, ...] = ("fast", "balanced", "quality")
 TALL = "tall"  # the networks for portrait format: taken by itself, never asked for
 RUNTIMES: tuple[Runtime, ...] = ("auto", "onnxruntime", "openvino", "tensorrt")
@@ -92,7 +97,10 @@ class Look:
     and white balance, in percent; `match`, in [0, 1], how far the person's colours are taken
     towards the background's. With `depth` a blurred room is the more out of focus the
     further away it is. `vignette` in [0, 1] darkens the corners; `border` and `overlay` are
-    drawn last, over whatever is shown.
+    drawn last, over whatever is shown. With a `framing` the part that is shown follows the
+    people, from their heads alone to much of their bodies. Of several people only the
+    `subject` nearest are shown; 0: all. With a `place` what would fill the output stands small
+    before the background.
     """
 
     background: BackgroundSpec
@@ -107,6 +115,9 @@ class Look:
     vignette: float = 0.0
     border: Border | None = None
     overlay: Overlay | None = None
+    framing: Framing | None = None
+    subject: int = 0
+    place: Place | None = None
 
     def turned(self, size: Size) -> Size:
         """What the turn makes of a picture's size."""

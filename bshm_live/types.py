@@ -10,7 +10,7 @@ straight colour, never premultiplied.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     Alpha = NDArray[np.float32]
     Tensor = NDArray[np.float32]
     Grade = NDArray[np.float32]
+    Matrix = NDArray[np.float64]
 else:  # the command line reads this file and must start without NumPy
-    Picture = Mask8 = Alpha = Tensor = Grade = object
+    Picture = Mask8 = Alpha = Tensor = Grade = Matrix = object
 
 Size = tuple[int, int]
 Shape = tuple[int, ...]
@@ -33,13 +34,58 @@ SPARSE = 4  # pixels
 
 
 @dataclass(frozen=True)
+class Window:
+    """The part of the camera's picture that is shown, in its pixels; it may reach beyond it.
+
+    `mirrored`: left and right have changed places in what is shown.
+    """
+
+    left: float
+    top: float
+    width: float
+    height: float
+    mirrored: bool = False
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the middle of a picture's lower edge stands in the output, and how high it is.
+
+    Each in pixels, or where `percent` says so in percent: x of the output's width, y and
+    height of its height.
+    """
+
+    x: float
+    y: float
+    height: float
+    percent: tuple[bool, bool, bool] = (True, True, True)
+
+    @property
+    def text(self) -> str:
+        """As it is written: x,y,h."""
+        parts = zip((self.x, self.y, self.height), self.percent, strict=True)
+        return ",".join(f"{value:g}%" if percent else f"{value:g}" for value, percent in parts)
+
+    def pixels(self, size: Size) -> tuple[float, float, float]:
+        """x, y and height in an output of `size` (width, height)."""
+        x, y, height = (
+            value * side / 100 if percent else value
+            for value, side, percent in zip(
+                (self.x, self.y, self.height), (*size, size[1]), self.percent, strict=True
+            )
+        )
+        return x, y, height
+
+
+@dataclass(frozen=True)
 class Frame:
     """One picture from a source. `time` is in seconds since the source's first frame.
 
     `captured` is time.monotonic() when the camera took it, None for files;
     `session` grows when the camera was opened anew. `alpha` (H, W) uint8 is what
     the input itself has cut away, None where all of it is opaque. `fault` says why nobody
-    may be cut out of the picture: it is not what the camera sees now.
+    may be cut out of the picture: it is not what the camera sees now. `window` is the part
+    of the camera's picture that it shows, None where nobody has cut it.
     """
 
     image: Picture
@@ -49,6 +95,7 @@ class Frame:
     session: int = 0
     alpha: Mask8 | None = None
     fault: str | None = None
+    window: Window | None = None
 
 
 class Matte(Protocol):
@@ -78,6 +125,10 @@ class Matte(Protocol):
         """Whether all values are in their ranges; None where that was not checked yet."""
         ...
 
+    def weighted(self, weight: Alpha) -> Matte:
+        """The same with its alpha times `weight` (4h, 4w) in [0, 1]."""
+        ...
+
 
 @dataclass(frozen=True)
 class HostMatte:
@@ -94,6 +145,9 @@ class HostMatte:
 
     def sound(self) -> None:
         return None
+
+    def weighted(self, weight: Alpha) -> HostMatte:
+        return replace(self, alpha=self.alpha * weight)
 
 
 class DeviceHint(Protocol):
@@ -163,11 +217,14 @@ class Steady(Protocol):
     """Gives a Matting its hint and takes the flicker out of its mattes; remembers the last.
 
     `hint` is called first, once a frame; `reset` makes it forget. Without `smooth`, which
-    may change between two frames, mattes stay as they are.
+    may change between two frames, mattes stay as they are. `moved` is told before `hint`
+    where the points of the last picture lie in this one, as a matrix (2, 3); both are
+    1 wide and 1 high.
     """
 
     smooth: bool
 
+    def moved(self, change: Matrix) -> None: ...
     def hint(self, picture: Picture) -> Hint | None: ...
     def steady(self, matte: Matte) -> Matte: ...
     def reset(self) -> None: ...

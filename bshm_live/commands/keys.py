@@ -13,7 +13,7 @@ from ..errors import BshmError
 
 log = logging.getLogger(__name__)
 
-WORDS = {"space": "pause=toggle", "m": "mirror=toggle", "b": "bg=blur"}
+WORDS = {"space": "pause=toggle", "m": "mirror=toggle", "f": "frame=toggle", "b": "bg=blur"}
 STEPS = {"left": -1, "right": 1}  # from one background of the gallery to the next
 
 

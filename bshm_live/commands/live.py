@@ -10,7 +10,7 @@ from ..console import say
 from ..control.gallery import Gallery
 from ..control.server import Server
 from ..errors import BshmError, SettingsError
-from ..loop.assemble import live_parts
+from ..loop.assemble import head_finder, live_parts
 from ..loop.pipeline import Pipeline
 from ..loop.stage import open_stage
 from ..runtimes.choice import require
@@ -23,12 +23,15 @@ from ..sinks.window import Window
 from ..sources import open_source
 from ..sources.live_camera import AnyOf, LiveCamera
 from ..sources.video_file import demo_clip
+from ..sources.webcam import SIZE_WANTED
 from ..types import Picture, Sink, Size, Source
 from .keys import Keys
 from .memory import share_heaps
 from .signals import end_if_asked, frames, handled, held
 from .steering import Steering
 from .watch import LiveWatch
+
+FRAMED = 1.5  # times: the camera's picture, of the output, where a part of it is shown
 
 
 @handled()
@@ -38,9 +41,9 @@ def run_live(look: Look, networks: Networks, live: Live) -> None:
     require(networks.runtime)  # before a camera is opened for nothing
     with ExitStack() as stack:
         text = str(demo_clip()) if live.source == "demo" else live.source
-        source = open_source(text, live.size, live.fps, say)
+        source = open_source(text, camera_size(look, live.size), live.fps, say)
         stack.callback(source.close)
-        size = live.size or look.turned(source.size)
+        size = live.size or output_size(look, source)
         stage = open_stage(look, size, live.on_trouble, live=True)
         stack.callback(stage.background.close)
         stack.enter_context(held())  # a recording is whole or not there
@@ -53,7 +56,8 @@ def run_live(look: Look, networks: Networks, live: Live) -> None:
         steering.attach(source, sinks)
         if live.on_demand and isinstance(source, LiveCamera):
             rest_on_demand(source, sinks, stack)
-        pipeline = Pipeline(parts.switch, steering.desk.stage, size)
+        find = head_finder(stack)
+        pipeline = Pipeline(parts.switch, steering.desk.stage, size, find=find)
         say(f"{source.describe()}; output {size[0]}x{size[1]}; {parts.words}")
         for sink in sinks:
             say(sink.describe())
@@ -70,6 +74,23 @@ def run_live(look: Look, networks: Networks, live: Live) -> None:
         if not watch.count:
             end_if_asked()  # there is nothing to keep
         watch.summary(stats=live.stats)
+
+
+def camera_size(look: Look, size: Size | None) -> Size | None:
+    """What a camera is asked for: with framing more pixels than the output has."""
+    if look.framing is None:
+        return size
+    width, height = size or SIZE_WANTED
+    return round(width * FRAMED), round(height * FRAMED)
+
+
+def output_size(look: Look, source: Source) -> Size:
+    """The source's own size; with framing less, where a camera has more for it."""
+    width, height = look.turned(source.size)
+    wished = camera_size(look, None)
+    if wished is None or not isinstance(source, LiveCamera) or source.size[0] < wished[0]:
+        return width, height
+    return round(width / FRAMED / 2) * 2, round(height / FRAMED / 2) * 2
 
 
 def run_call(pipeline: Pipeline, source: Source, sinks: Sequence[Sink], watch: LiveWatch) -> None:

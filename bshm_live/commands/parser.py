@@ -18,6 +18,7 @@ from ..settings import (
     TROUBLES,
     brief,
 )
+from .parser_look import person_options
 from .parser_stills import batch_options, product_options, whole
 from .parser_studio import light_options, studio_options
 
@@ -173,6 +174,7 @@ def _live_look(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-steady", action="store_true", help="no filter over time")
     parser.add_argument("--light-wrap", action="store_true", help=WRAP_HELP)
     studio_options(parser)
+    person_options(parser)
 
 
 def _live_run(parser: argparse.ArgumentParser) -> None:
@@ -213,8 +215,8 @@ def _control(commands: Any) -> None:
         "words",
         nargs="+",
         metavar="KEY=VALUE",
-        help="bg, blur, mirror, light_wrap, light, match, depth, vignette, border, "
-        "overlay, preset, steady, scene, save, pause, resume",
+        help="bg, blur, mirror, light_wrap, light, match, depth, vignette, border, overlay, "
+        "frame, subject, place, preset, steady, scene, save, pause, resume",
     )
     status = commands.add_parser("status", help="what runs, and how")
     status.add_argument("--json", action="store_true", help="one JSON object")
@@ -240,6 +242,7 @@ def _video(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-steady", action="store_true", help="no filter over time")
     parser.add_argument("--light-wrap", action="store_true", help=WRAP_HELP)
     studio_options(parser)
+    person_options(parser)
     _engine_options(parser)
 
 

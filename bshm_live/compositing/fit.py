@@ -7,8 +7,9 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from ..matting.window import Cropper, cut
 from ..sources.orientation import UPRIGHT, Orientation
-from ..types import Frame, Mask8, Picture, Size
+from ..types import Frame, Mask8, Picture, Size, Window
 
 OPAQUE = 255
 UNDER = 0  # the grey level under a transparent background
@@ -47,6 +48,14 @@ def contain(frame: Frame, size: Size) -> Frame:
     return replace(frame, image=image, alpha=alpha)
 
 
+def whole_window(picture: Size, size: Size, *, whole: bool) -> Window:
+    """What `fitted` shows of a picture (width, height): what fills `size`, or the `whole`."""
+    (w, h), aspect = picture, size[0] / size[1]
+    height = max(h, w / aspect) if whole else min(h, w / aspect)
+    width = aspect * height
+    return Window((w - width) / 2, (h - height) / 2, width, height)
+
+
 def turned(frame: Frame, way: Orientation) -> Frame:
     """The frame turned or mirrored; a file does that itself, see VideoFile."""
     if way == UPRIGHT:
@@ -69,6 +78,17 @@ def fitted(frame: Frame, size: Size, *, whole: bool = False, mirror: bool = Fals
         image = cv2.flip(image, 1)
         alpha = None if alpha is None else cv2.flip(alpha, 1)
     return frame if image is frame.image else replace(frame, image=image, alpha=alpha)
+
+
+def cropped(frame: Frame, window: Window, crop: Cropper) -> Frame:
+    """The part of a frame that a window inside of it shows, at the cropper's size."""
+    image, alpha = crop(frame.image, window), frame.alpha
+    if alpha is not None:
+        alpha = cut(alpha, window, crop.size)
+    if window.mirrored:
+        image = cv2.flip(image, 1)
+        alpha = None if alpha is None else cv2.flip(alpha, 1)
+    return replace(frame, image=image, alpha=alpha)
 
 
 def over(picture: Picture, alpha: Mask8 | None, level: int = UNDER) -> Picture:

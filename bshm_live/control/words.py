@@ -7,8 +7,19 @@ from dataclasses import replace
 from typing import TypeVar
 
 from ..errors import SettingsError
-from ..settings import FITS, PRESETS, ROTATIONS, Look, Networks, parse_background
+from ..settings import (
+    FITS,
+    FRAME_DEFAULT,
+    FRAMINGS,
+    NOTHING,
+    PRESETS,
+    ROTATIONS,
+    Look,
+    Networks,
+    parse_background,
+)
 from .desk import Wish
+from .person import parse_place, parse_subject, subject_text
 from .touches import (
     border_of,
     border_text,
@@ -26,6 +37,7 @@ AUTO = "auto"  # the preset that fits
 LOOK = (
     *("bg", "blur", "mirror", "light_wrap", "rotate", "fit", "paused"),
     *("light", "match", "depth", "vignette", "border", "overlay"),
+    *("frame", "subject", "place"),
 )
 NETWORKS = ("preset", "steady")
 SHORT = {"pause": "paused=on", "resume": "paused=off"}  # words that stand alone
@@ -72,6 +84,9 @@ def words_of(look: Look) -> dict[str, str | bool | int | float]:
         "vignette": look.vignette,
         "border": border_text(look.border),
         "overlay": overlay_text(look.overlay),
+        "frame": look.framing or NOTHING,
+        "subject": subject_text(look.subject),
+        "place": look.place.text if look.place else NOTHING,
     }
 
 
@@ -98,6 +113,16 @@ def _blur(look: Look, value: str) -> Look:
     return replace(look, background=parse_background(f"blur:{value}"))
 
 
+def _frame(look: Look, value: str) -> Look:
+    """One of the framings; on, off and toggle mean the usual one."""
+    if value in FRAMINGS:
+        return replace(look, framing=_one_of("frame", value, FRAMINGS))
+    if value.lower() not in (*ON, *OFF, TOGGLE):
+        raise SettingsError(f"set frame={value}: {', '.join(FRAMINGS)}, on, off or toggle")
+    on = is_on("frame", value, look.framing is not None)
+    return replace(look, framing=(look.framing or FRAME_DEFAULT) if on else None)
+
+
 def _preset(networks: Networks, value: str) -> Networks:
     preset = None if value == AUTO else _one_of("preset", value, PRESETS)
     return replace(networks, preset=preset)
@@ -112,6 +137,11 @@ _LOOK: dict[str, Callable[[Look, str], Look]] = {
     ),
     "rotate": lambda look, value: replace(look, rotate=_one_of("rotate", value, ROTATIONS)),
     "fit": lambda look, value: replace(look, fit=_one_of("fit", value, FITS)),
+    "frame": _frame,
+    "place": lambda look, value: replace(
+        look, place=None if value.lower() in OFF else parse_place(value)
+    ),
+    "subject": lambda look, value: replace(look, subject=parse_subject(value)),
     "paused": lambda look, value: replace(look, paused=is_on("pause", value, look.paused)),
     "light": lambda look, value: replace(look, light=light_of(value, look.light)),
     "match": lambda look, value: replace(look, match=strength_of("match", value, look.match)),

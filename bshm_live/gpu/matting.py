@@ -83,6 +83,15 @@ class DeviceMatte:
         """What the `check` kernel said of this frame's matte."""
         return not self._read("state")[FAULT_WORD]
 
+    def weighted(self, weight: Alpha) -> DeviceMatte:
+        """As HostMatte.weighted, by way of the host, and waited for. Not once it is steady."""
+        buffer = self.buffers["alpha"]
+        alpha = (self.alpha * weight).reshape(buffer.shape)
+        with self.lane.cuda.active():
+            self.lane.upload("weighted", alpha, buffer.pointer)
+            self.lane.cuda.synchronize(self.lane.stream)
+        return DeviceMatte(self.lane, self.frame, self.buffers)
+
     def _read(self, name: str) -> Array:
         with self.lane.cuda.active():
             return read(self.lane, self.buffers[name])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from ..kernels.call import MOMENTS
-from ..types import Matte, Picture
+from ..matting.window import moved
+from ..types import Matrix, Matte, Picture
 from .cuda import Buffer, Memory
 from .kernels import GLANCE, GateKernel, GlanceKernel, HintKernel, SteadyKernel, launch
-from .lane import Lane
+from .lane import Lane, Lanes, read
 from .matting import DeviceMatte, GpuBshm
 
 
@@ -22,6 +23,7 @@ class GpuSteadier:
     def __init__(self, bshm: GpuBshm, *, smooth: bool = True) -> None:
         self.smooth = smooth
         self.cuda = bshm.cuda
+        self.lanes: Lanes = bshm.lanes
         self._low = (bshm.low[1], bshm.low[0])
         self._has_last = False
         with self.cuda.active():
@@ -34,6 +36,20 @@ class GpuSteadier:
             self._last = array(high, np.float32)
             self._levels = array(high, np.uint8)
             self._moments = array((*low, MOMENTS), np.float32)
+
+    def moved(self, change: Matrix) -> None:
+        """As Steadier.moved, by way of the host, and waited for: pictures are moved but rarely.
+
+        A glance stays where it is: it is too coarse to notice what moves in one frame.
+        """
+        if not self._has_last:
+            return
+        with self.cuda.active():
+            lane = self.lanes.last
+            for name in ("_last", "_low_alpha"):
+                buffer: Buffer = getattr(self, name)
+                lane.upload(name, moved(read(lane, buffer), change), buffer.pointer)
+            self.cuda.synchronize(lane.stream)
 
     def hint(self, picture: Picture) -> GpuSteadier:
         """This object: it writes MPN's hint once `picture` is on the GPU."""

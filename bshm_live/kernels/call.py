@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
-from ctypes import POINTER, Structure, byref, c_float, c_int, c_int64, c_void_p
+from ctypes import POINTER, Structure, byref, c_double, c_float, c_int, c_int64, c_void_p
 from functools import cache
 from typing import Any, ClassVar
 
@@ -20,7 +20,7 @@ MOMENTS, MAPS = 4, 8  # floats of a low pixel
 GRADE = (256, 8)  # of a table by brightness
 LANE_STEP = 64  # bytes: lanes share no cache line
 
-P, I, N, F = c_void_p, c_int, c_int64, c_float  # noqa: E741
+P, I, N, F, D = c_void_p, c_int, c_int64, c_float, c_double  # noqa: E741
 
 
 class Arguments(Structure):
@@ -38,6 +38,15 @@ class Prepare(Arguments):
         (P, "picture guide high low sides scratch"),
         (N, "stride lane_bytes"),
         (I, "width height wide tall halved_x halved_y"),
+    )
+
+
+class Crop(Arguments):
+    _fields_ = fields(
+        (P, "picture out sides scratch"),
+        (N, "stride lane_bytes"),
+        (D, "left top scale_x scale_y"),
+        (I, "width height wide tall"),
     )
 
 
@@ -89,6 +98,7 @@ class Spots(Arguments):
 # Each kernel's arguments
 KERNELS: dict[str, type[Arguments]] = {
     "prepare": Prepare,
+    "crop": Crop,
     "change": Gate,
     "gate": Gate,
     "moments": Model,

@@ -326,6 +326,43 @@ KERNEL(prepare, Prepare, 8) {
     }
 }
 
+// ---- A part of the camera's picture: window.Cropper --------------------------------------
+
+struct Crop {
+    const u8 *picture;  // (height, width, 3), rows `stride` bytes apart
+    u8 *out;            // (tall, wide, 3)
+    Sides *sides;       // (wide,), from crop_sides
+    u8 *scratch;
+    Bytes stride, lane_bytes;
+    double left, top, scale_x, scale_y;  // the part's corner, and its pixels to one of the output
+    int width, height, wide, tall;
+
+    Tap column(int x) const { return tap_at((float)(left + (x + 0.5) * scale_x - 0.5), width); }
+    Tap row(int y) const { return tap_at((float)(top + (y + 0.5) * scale_y - 0.5), height); }
+};
+
+EXPORT void crop_sides(const Crop *a) {
+    const u64 each = 0x0001000100010001ull;
+    const int first = a->column(0).near;
+    for (int x = 0; x < a->wide; x++) {
+        const Tap t = a->column(x);
+        a->sides[x] = Sides{3 * (t.near - first), 3 * (t.far - first), t.near_weight * each,
+                            t.far_weight * each};
+    }
+}
+
+KERNEL(crop, Crop, 16) {
+    i16 *blended = (i16 *)(a.scratch + lane * a.lane_bytes);
+    const Bytes from = 3 * (Bytes)a.column(0).near;
+    const int count = 3 * (a.column(a.wide - 1).far + 1) - (int)from;
+    for (int y = first; y < last; y++) {
+        const Tap t = a.row(y);
+        const u8 *p = a.picture + t.near * a.stride + from, *q = a.picture + t.far * a.stride + from;
+        blend_rows(t, p, q, blended, count);
+        blend_columns(a.sides, blended, a.out + 3 * (Bytes)a.wide * y, a.wide);
+    }
+}
+
 // ---- The matte over time: temporal.gated -------------------------------------------------
 
 struct Gate {

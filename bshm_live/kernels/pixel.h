@@ -46,9 +46,8 @@ struct Tap {
     int near, far, near_weight, far_weight;
 };
 
-// The neighbours in n of the target's pixel i; `scale` is source pixels to a target pixel.
-PIXEL Tap tap(int i, double scale, int n) {
-    const float place = (float)((i + 0.5) * scale - 0.5);
+// The neighbours in n of a place between them, in pixels from the first one's centre.
+PIXEL Tap tap_at(float place, int n) {
     const int below = (int)FLOOR(place);
     const bool edge = below < 0 || below >= n - 1;
     const float share = edge ? 0 : place - (float)below;
@@ -57,6 +56,9 @@ PIXEL Tap tap(int i, double scale, int n) {
     t.far_weight = (int)NEAREST(share * 2048);
     return t;
 }
+
+// The neighbours in n of the target's pixel i; `scale` is source pixels to a target pixel.
+PIXEL Tap tap(int i, double scale, int n) { return tap_at((float)((i + 0.5) * scale - 0.5), n); }
 
 // First along one direction, to 1/128 of a level, then along the other, to a level.
 PIXEL int first_blend(const Tap &t, int near, int far) {

@@ -13,14 +13,16 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Literal
 
 from ..compositing.background import plain
+from ..compositing.framing import Finder
 from ..errors import EngineError
 from ..gpu.parts import GpuParts, open_gpu
 from ..matting.bshm import Bshm
-from ..runtimes.choice import Runtime, get_runtime, lacking, load_bshm
+from ..matting.head import HeadFinder
+from ..runtimes.choice import Runtime, get_runtime, lacking, load_bshm, load_head_finder
 from ..runtimes.int8 import is_faster
 from ..runtimes.manifest import load_manifest
 from ..settings import TALL, Networks
@@ -98,9 +100,12 @@ def file_pipeline(
     """What runs, in words, and the loop, closed with `stack`. Raises EngineError.
 
     Where TensorRT runs, frames stay on the GPU; where that cannot be had, its
-    networks run there, and a line says why.
+    networks run there, and a line says why. Two are in flight, unless a frame waits for what
+    was seen in the last one.
     """
     preset, runtime = preset_for(networks, size, "file"), get_runtime(networks.runtime)
+    words = runtime.description
+    parts: Parts | None = None
     if runtime.name == "tensorrt":
         try:
             gpu = open_gpu(preset, size, smooth=networks.steady, wrap=stage.wrap or 0.0)
@@ -109,10 +114,27 @@ def file_pipeline(
         else:
             stack.callback(gpu.close)
             words = f"{runtime.description}, frames stay on the GPU"
-            return words, InFlight(gpu, lambda: stage, size)
-    runtime, matting = load(networks, preset, stack, "file")
-    supply = Always(cpu_parts(matting, size, smooth=networks.steady, threads=networks.threads))
-    return runtime.description, Pipeline(supply, lambda: stage, size, fail_closed=False)
+            if stage.framing is None and not stage.subject and stage.place is None:
+                return words, InFlight(gpu, lambda: stage, size)
+            parts = gpu
+    if parts is None:
+        runtime, matting = load(networks, preset, stack, "file")
+        words = runtime.description
+        parts = cpu_parts(matting, size, smooth=networks.steady, threads=networks.threads)
+    find = head_finder(stack)
+    return words, Pipeline(Always(parts), lambda: stage, size, fail_closed=False, find=find)
+
+
+def head_finder(stack: ExitStack) -> Finder:
+    """Finds heads in a picture; opened when it is first asked, closed with `stack`."""
+
+    @cache
+    def finder() -> HeadFinder:
+        opened = load_head_finder(threads=1)
+        stack.callback(opened.close)
+        return opened
+
+    return lambda picture: finder().glance(picture)
 
 
 # --- live -------------------------------------------------------------------------------------

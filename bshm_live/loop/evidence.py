@@ -6,12 +6,14 @@ Each rule is a function of sightings; what it gives is a share of the picture, o
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from ..types import Alpha, Frame, Matte, Picture
+from ..matting.window import change, moved, was_seen
+from ..types import Alpha, Frame, Matte, Picture, Window
 
 # All is looked at on a grid of this size, in any aspect: a place is 20 pixels wide at 720p.
 GRID = (64, 36)
@@ -39,7 +41,8 @@ class Sighting:
     """A frame and its matte on the grid: alpha, coarse and unified (36, 64) in [0, 1].
 
     `pixels` (180, 128, 3) are some of the picture's, `look` (36, 64, 3) their means, both BGR
-    uint8; `time` is the frame's, in seconds.
+    uint8; `time` is the frame's, in seconds. `window` is the part of the camera's picture that
+    was shown, and `known` the places (36, 64) that were in the picture; None: all.
     """
 
     time: float
@@ -48,6 +51,8 @@ class Sighting:
     unified: Alpha
     pixels: Picture
     look: Picture
+    window: Window | None = None
+    known: NDArray[np.bool_] | None = None
 
     @property
     def coverage(self) -> float:
@@ -59,7 +64,22 @@ def sighting(frame: Frame, matte: Matte) -> Sighting:
     alpha, coarse, unified = (cv2.resize(x, GRID, interpolation=cv2.INTER_AREA) for x in parts)
     pixels = cv2.resize(frame.image, PIXELS, interpolation=cv2.INTER_NEAREST)
     look = cv2.resize(pixels, GRID, interpolation=cv2.INTER_AREA)
-    return Sighting(frame.time, alpha, coarse, unified, pixels, look)
+    return Sighting(frame.time, alpha, coarse, unified, pixels, look, frame.window)
+
+
+def seen_from(one: Sighting, window: Window | None, *, pixels: bool = False) -> Sighting:
+    """An earlier sighting: its alpha and look moved to where they lie in `window`, and `pixels`.
+
+    Each time from what was seen then: what is moved again and again becomes blurred.
+    """
+    matrix = change(one.window, window)
+    if matrix is None:
+        return one
+    alpha, look = moved(one.alpha, matrix), moved(one.look, matrix)
+    seen = replace(one, alpha=alpha, look=look, known=was_seen(GRID, matrix))
+    if pixels:
+        seen = replace(seen, pixels=moved(one.pixels, matrix, method=cv2.INTER_NEAREST))
+    return seen
 
 
 def known(left: Iterable[Sighting]) -> Alpha:
@@ -79,7 +99,7 @@ def unseen(now: Sighting, left: Iterable[Sighting]) -> float:
     """How much turned to person where the picture is as it was: nobody can have come there.
 
     The most of what is seen against each of `left`, oldest first. What was person up to
-    then is not new.
+    then is not new, and what was out of the picture was not as it is.
     """
     most, alpha = 0.0, np.zeros_like(now.alpha)
     for one in left:
@@ -88,6 +108,8 @@ def unseen(now: Sighting, left: Iterable[Sighting]) -> float:
         if new.mean() <= most:  # against those that follow it is even less
             break
         still = difference(now.look, one.look) <= CHANGE
+        if one.known is not None:
+            still &= one.known
         most = max(most, float((new * still).mean()))
     return most
 

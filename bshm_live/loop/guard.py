@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +16,17 @@ import numpy as np
 from ..errors import EngineError
 from ..kernels.call import Spots, address, rows_address, run
 from ..matting.check import NUMBER_TEXT, check
-from .evidence import Sighting, certainty, excess, known, rise, sighting, torn, unseen
+from .evidence import (
+    Sighting,
+    certainty,
+    excess,
+    known,
+    rise,
+    seen_from,
+    sighting,
+    torn,
+    unseen,
+)
 
 if TYPE_CHECKING:
     from ..types import Alpha, Frame, Layers, Mask8, Matte, Picture
@@ -152,44 +162,51 @@ class Guard:
         """Holds back a matte that nothing speaks for. Raises EngineError."""
         if not np.isfinite(seen.alpha.sum()):
             raise EngineError(NUMBER_TEXT)
+        past = [seen_from(one, seen.window) for one in self._left]
         before, self._before = self._before, seen
         if seen.coverage > WHOLE:
             raise EngineError(WHOLE_TEXT)
         if excess(seen) > EXCESS:
             raise EngineError(EXCESS_TEXT)
         self._check_tear(seen, before)
-        if unseen(seen, self._left) > UNSEEN:
+        if unseen(seen, past) > UNSEEN:
             raise EngineError(UNSEEN_TEXT)
         since = before.time if before else seen.time
         pace = PACE_SLACK + PACE * min(seen.time - since, PACE_MOST_S)
-        self._check_rise(seen, held, pace)
+        self._check_rise(seen, held, past, pace)
         self._let_out(seen)
 
     def _check_tear(self, seen: Sighting, before: Sighting | None) -> None:
         """Rows of another picture, until they stay as they are."""
-        if before is None or not self._left or not torn(seen, self._left[-1]):
+
+        def differs(one: Sighting) -> bool:
+            return torn(seen, seen_from(one, seen.window, pixels=True))
+
+        if before is None or not self._left or not differs(self._left[-1]):
             self._torn_since = None
             return
-        if self._torn_since is None or torn(seen, before):
+        if self._torn_since is None or differs(before):
             self._torn_since = seen.time
         if seen.time - self._torn_since < TORN_S:
             raise EngineError(TORN_TEXT)
 
-    def _check_rise(self, seen: Sighting, held: Sighting | None, pace: float) -> None:
+    def _check_rise(
+        self, seen: Sighting, held: Sighting | None, past: Sequence[Sighting], pace: float
+    ) -> None:
         """Somebody new, or more than a body can do since the last frame."""
-        new = rise(seen, known(self._left))
-        somebody = any(one.coverage > NOBODY for one in self._left)
+        new = rise(seen, known(past))
+        somebody = any(one.coverage > NOBODY for one in past)
         if seen.coverage <= NOBODY or (somebody and new.mean() <= pace):
             return
         if seen.coverage > MOST:
             raise EngineError(WHOLE_TEXT)
         self._held = seen
-        if held is None or rise(seen, held.alpha).mean() > pace:
+        if held is None or rise(seen, seen_from(held, seen.window).alpha).mean() > pace:
             self._held_since, self._sure_since = seen.time, None
         lasted = seen.time - self._held_since
         if self._doubtful(seen, new, lasted):
             raise EngineError(DOUBT_TEXT)
-        if self._left and new.mean() > pace and lasted < JUMP_S:
+        if past and new.mean() > pace and lasted < JUMP_S:
             raise EngineError(JUMP_TEXT)
         self._held = None
 

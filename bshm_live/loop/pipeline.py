@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
-from ..compositing.fit import fitted, turned
+from ..compositing.fit import cropped, fitted, turned
+from ..compositing.framing import Finder, Framer
 from ..compositing.grading import Grading
 from ..compositing.opacity import kept_away
+from ..compositing.placing import Placer
 from ..errors import EngineError
+from ..matting.subjects import Subjects
+from ..matting.window import Cropper, change
 from ..sources.orientation import TURNED
-from ..types import Frame, Layers, Matte, Parts, Picture, Shot, Sink, Size, Supply
+from ..types import Frame, Layers, Matte, Parts, Picture, Shot, Sink, Size, Supply, Window
 from .clock import StageClock
 from .guard import Guard
 from .stage import Stages
@@ -24,7 +29,7 @@ class Pipeline:
     start of each frame: a change falls between two frames. With `fail_closed` a frame
     without a valid matte leaves as the background alone, or as the stage's card; without it
     (files, where a run can be repeated) the error is raised. `trouble` says why the last
-    frame was withheld.
+    frame was withheld. `find` finds heads, for framing.
     """
 
     def __init__(
@@ -34,9 +39,15 @@ class Pipeline:
         size: Size,
         *,
         fail_closed: bool = True,
+        find: Finder | None = None,
     ) -> None:
         self.supply, self.stages, self.size = supply, stages, size
+        self.framer, self._crop = Framer(size, find), Cropper(size)
+        self._window: Window | None = None  # of the last frame
+        self.subjects = Subjects()
+        self.placer = Placer(size)
         self.stage = stages()
+        self.placer.jump(self.stage.place)
         self.guard = Guard(strict=not fail_closed)
         self.clock = StageClock()
         self._grading = Grading()
@@ -72,12 +83,17 @@ class Pipeline:
             yield frame, self.shoot(frame, foreground=foreground)
 
     def shoot(self, frame: Frame, *, foreground: bool = False) -> Shot:
-        """One frame's way: preprocess ▸ MPN ▸ QUN ▸ MRN ▸ temporal ▸ guard ▸ composite."""
+        """A frame's way: framing ▸ preprocess ▸ MPN ▸ QUN ▸ MRN ▸ subjects ▸ temporal ▸ guard ▸
+        composite.
+        """
         self.clock.start()
         self._take()
-        frame = self._fit(frame)
         self._mind_the_gap(frame)
+        frame = self._fit(frame)
+        self._mind_the_window(frame)
         matte = None if self.stage.paused else self._matte(frame)
+        if self.stage.framing:
+            self.framer.saw(matte, self.stage.framing, strict=self.stage.subject > 0)
         layers = None if matte is None else self._composite(frame, matte, foreground)
         has_person = layers is not None
         if layers is None:
@@ -118,26 +134,39 @@ class Pipeline:
     def _steadied(self, frame: Frame) -> Matte:
         parts = self._parts
         hint = parts.steadier.hint(frame.image)
-        matte = parts.steadier.steady(parts.matting.matte(frame.image, hint, self.clock))
+        matte = parts.matting.matte(frame.image, hint, self.clock)
+        if self.stage.subject:
+            matte = self.subjects(matte, self.stage.subject, frame.time)
+        matte = parts.steadier.steady(matte)
         self.clock("temporal")
         return matte
 
     def _composite(self, frame: Frame, matte: Matte, foreground: bool) -> Layers | None:
         """The person before the background; None where it is not what the matte says."""
+        backdrop = self.placer.black
+        placed = self.placer.step(self.stage.place, frame.time)
 
         def attempt() -> tuple[Layers, Picture]:
+            nonlocal backdrop
             backdrop = self.stage.background(frame, matte)
             self.clock("background")
+            behind = self.placer.black if placed else backdrop
             compositor = self._parts.compositor
             self._grade(frame, matte, backdrop)
+            if placed:
+                compositor.wrap = 0.0  # black gives no light
             try:
-                layers = compositor(frame.image, matte, backdrop, foreground=foreground)
+                layers = compositor(frame.image, matte, behind, foreground=foreground)
             except EngineError as error:
                 self._use(self.supply.instead(error) or self._parts)
                 raise
-            return kept_away(layers, backdrop, frame), backdrop
+            return kept_away(layers, behind, frame), behind
 
-        return self.guard.composite(attempt, matte)
+        layers = self.guard.composite(attempt, matte)
+        if layers is None or not placed:
+            return layers
+        layers = self.placer(layers, backdrop)
+        return layers if self.guard.passes(layers[0], layers[1], matte, backdrop) else None
 
     def _grade(self, frame: Frame, matte: Matte, backdrop: Picture) -> None:
         """How the compositor changes the person's colours in this frame."""
@@ -167,9 +196,25 @@ class Pipeline:
             self._parts.steadier.reset()
             self.guard.reset()
             self._grading.reset()
+            self.framer.reset()
+            self.subjects.reset()
+
+    def _mind_the_window(self, frame: Frame) -> None:
+        """Tells what remembers the last frame how far this one shows another part."""
+        matrix = change(self._window, frame.window)
+        if matrix is not None:
+            self._parts.steadier.moved(matrix)
+            self.subjects.moved(matrix)
+        self._window = frame.window
 
     def _fit(self, frame: Frame) -> Frame:
-        """The frame at the output's size, turned and mirrored where asked for."""
+        """The frame at the output's size, turned, framed and mirrored where asked for."""
         stage = self.stage
         frame = turned(frame, TURNED[stage.rotate])
-        return fitted(frame, self.size, whole=stage.whole, mirror=stage.mirror)
+        window = self.framer.window(frame, stage.framing, whole=stage.whole, mirror=stage.mirror)
+        if self.framer.rests_at_home:
+            whole = stage.whole and stage.framing is None
+            frame = fitted(frame, self.size, whole=whole, mirror=stage.mirror)
+        else:
+            frame = cropped(frame, window, self._crop)
+        return replace(frame, window=window)

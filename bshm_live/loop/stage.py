@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from ..compositing.background import Background, card, first_picture, open_background
 from ..compositing.compositor import LIGHT_WRAP
 from ..compositing.grading import NOTHING, Wanted, wanted
+from ..compositing.placing import check_place
 from ..compositing.touches import Touches, open_touches
-from ..settings import Look, Rotate, Trouble
-from ..types import Picture, Size
+from ..settings import Framing, Look, Rotate, Trouble
+from ..types import Picture, Place, Size
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,10 @@ class Stage:
     `card` (H, W, 3) is shown instead of the background alone. `wrap` in [0, 1] is how much
     of the background's light falls on the person's rim; None leaves that to the compositor.
     While `paused` no frame gets a person. Frames are turned by `rotate` degrees clockwise,
-    and shown `whole` or cut to fill the output. `wanted` is what the person's colours get,
-    `touches` what is drawn last.
+    and shown `whole` or cut to fill the output; or cut as the `framing` follows the people.
+    Of several people the `subject` nearest are shown, of 0 all; what would fill the output
+    stands at a `place` in it. `wanted` is what the person's colours get, `touches` what is
+    drawn last.
     """
 
     background: Background
@@ -33,6 +36,9 @@ class Stage:
     whole: bool = False
     wanted: Wanted = NOTHING
     touches: Touches | None = None
+    framing: Framing | None = None
+    subject: int = 0
+    place: Place | None = None
 
     def empty(self, size: Size) -> Picture:
         """What is shown while there is no frame, (H, W, 3)."""
@@ -73,4 +79,7 @@ def open_stage(
         look.fit == "contain",
         wanted(look.light, look.match, look.background),
         touches,
+        look.framing,
+        look.subject,
+        look.place and check_place(look.place, size),
     )

@@ -18,6 +18,7 @@ from ..types import Engine, Picture, Size, Tensor
 from .warp import Matrix, mapped, sampled
 
 SIZE = (192, 128)  # pixels: width and height of the network's picture
+GLANCE_SIZE = (384, 216)  # pixels: what a glance leaves of a picture, at least
 STRIDE = 8  # pixels: one place of the maps
 POINTS, FIVE = 7, 5  # left and right eye (as seen), nose, mouth corners; then chin and crown
 LEVELS = 255.0
@@ -92,6 +93,17 @@ class HeadFinder:
         nearer = [self._nearer(rgb, head) for head in first]
         heads = apart([head for head in nearer if head])
         return sorted(heads, key=lambda head: -head.length)
+
+    def glance(self, picture: Picture) -> list[Head]:
+        """The same by a single look at every few of its pixels: a tenth of the time, less exact."""
+        height, width = picture.shape[:2]
+        step = max(1, min(width // GLANCE_SIZE[0], height // GLANCE_SIZE[1]))
+        few = (width // step, height // step)
+        small = cv2.resize(picture, few, interpolation=cv2.INTER_NEAREST)
+        rgb = np.ascontiguousarray(small[..., ::-1])
+        scale = np.array([width / few[0], height / few[1]], np.float32)
+        found = self._look(rgb, letterbox(rgb))
+        return [Head(head.points * scale, head.sure) for head in found]
 
     def close(self) -> None:
         self._engine.close()

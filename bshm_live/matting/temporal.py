@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 
 from ..kernels.call import Gate, Scratch, address, run
-from ..types import Alpha, HostMatte, Matte, Picture
+from ..types import Alpha, HostMatte, Matrix, Matte, Picture
+from .window import moved
 
 # Where the matte itself moves, the new one counts alone; where it only flickers, mostly
 # the old one. A gate on the picture's motion is fooled by smooth and textureless movers.
@@ -27,6 +28,15 @@ class Steadier:
         self.smooth, self._threads = smooth, threads
         self._last: Matte | None = None
         self._glance: Picture | None = None
+
+    def moved(self, change: Matrix) -> None:
+        """Takes what it remembers to where it lies in the picture that comes."""
+        if self._last is not None:
+            last = self._last
+            alpha = moved(last.alpha, change)
+            self._last = HostMatte(alpha, last.residual, last.unified, last.coarse, last.guide)
+        if self._glance is not None:
+            self._glance = moved(self._glance, change)
 
     def hint(self, picture: Picture) -> Alpha | None:
         """The last matte (low size), or None at the start and after a cut."""

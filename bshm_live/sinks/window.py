@@ -18,6 +18,7 @@ HELP = {
     "left, right": "another background",
     "m": "mirror",
     "b": "blur",
+    "f": "the picture follows you, or stays",
     "1 to 9": "scenes",
     "h": "this help",
     "q, Esc": "the end",

@@ -25,6 +25,7 @@ from bshm_live.compositing.background import Fixed, plain
 from bshm_live.errors import SettingsError, SinkError, SourceError
 from bshm_live.loop import assemble
 from bshm_live.matting.bshm import Bshm
+from bshm_live.settings import Look, parse_background
 from bshm_live.sinks import open_sink
 from bshm_live.sinks import video_file as sink_video
 from bshm_live.sources.live_camera import LiveCamera
@@ -281,3 +282,19 @@ def test_a_call_that_runs_never_ends_as_one_with_wrong_settings(
     assert main(["--bg", "#00b140", "--sink", "vcam"]) == 1
     assert "not what it was any more" in capsys.readouterr().err
     assert main(["--bg", str(tmp_path / "none.jpg"), "--sink", "vcam"]) == 2
+
+
+def test_with_framing_a_camera_is_asked_for_more_than_is_shown() -> None:
+    look = Look(parse_background("blur"))
+    framed = replace(look, framing="half")
+    assert live.camera_size(look, None) is None
+    assert live.camera_size(look, (640, 480)) == (640, 480)
+    assert live.camera_size(framed, None) == (1920, 1080)
+    assert live.camera_size(framed, (640, 480)) == (960, 720)
+    for size, shown in (((1920, 1080), (1280, 720)), ((1280, 720), (1280, 720))):
+        camera = LiveCamera.__new__(LiveCamera)
+        camera.size = size
+        assert live.output_size(framed, camera) == shown
+        assert live.output_size(look, camera) == size
+    film = ArraySource([np.zeros((1080, 1920, 3), np.uint8)])
+    assert live.output_size(framed, film) == (1920, 1080)

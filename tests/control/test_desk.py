@@ -12,6 +12,7 @@ from bshm_live.control.desk import Desk, Hands, Wish
 from bshm_live.control.words import changed, parse_words, words_of
 from bshm_live.errors import EngineError, SettingsError
 from bshm_live.settings import BackgroundSpec, Look, Networks, parse_background
+from bshm_live.types import Place
 
 SOON_S = 10.0
 LOOK = Look(BackgroundSpec("colour", colour=(1, 2, 3)))
@@ -131,8 +132,35 @@ def test_words_make_a_wish() -> None:
     assert changed(START, {"blur": "40"}).look.background.radius == 40
 
 
+def test_words_for_the_person() -> None:
+    wish = changed(START, parse_words(["frame=head", "subject=nearest", "place=85%,100%,40%"]))
+    look = wish.look
+    assert (look.framing, look.subject, look.place) == ("head", 1, Place(85, 100, 40))
+    assert changed(wish, {"frame": "toggle"}).look.framing is None
+    assert changed(START, {"frame": "toggle"}).look.framing == "half"
+    assert changed(wish, {"frame": "on"}).look.framing == "head"
+    off = changed(wish, {"frame": "off", "subject": "all", "place": "off"}).look
+    assert off == START.look
+    assert changed(START, {"subject": "3"}).look.subject == 3
+
+
 @pytest.mark.parametrize(
-    "word", ["mirror", "mirror=perhaps", "size=1x1", "preset=best", "blur=x", "bg=", "=", ""]
+    "word",
+    [
+        "mirror",
+        "mirror=perhaps",
+        "size=1x1",
+        "preset=best",
+        "blur=x",
+        "bg=",
+        "=",
+        "",
+        "frame=whole",
+        "subject=me",
+        "subject=0",
+        "subject=10",
+        "place=here",
+    ],
 )
 def test_a_wrong_word_is_one_line(word: str) -> None:
     with pytest.raises(SettingsError) as error:
@@ -143,5 +171,7 @@ def test_a_wrong_word_is_one_line(word: str) -> None:
 @pytest.mark.parametrize("text", ["blur:30", "#00b140", "none", "coral"])
 def test_a_look_in_words_is_the_same_look(text: str) -> None:
     look = Look(parse_background(text), mirror=True, light_wrap=True)
+    person = Look(look.background, framing="loose", subject=2, place=Place(10, 20.5, 300))
+    assert changed(START, {k: str(v) for k, v in words_of(person).items() if v}).look == person
     words = {key: "on" if value is True else str(value) for key, value in words_of(look).items()}
     assert changed(START, words).look == look

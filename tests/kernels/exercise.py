@@ -17,7 +17,8 @@ from bshm_live.kernels import library as home
 from bshm_live.loop.guard import spots
 from bshm_live.matting.preprocess import Preprocessor
 from bshm_live.matting.temporal import gated
-from bshm_live.types import Frame, HostMatte
+from bshm_live.matting.window import Cropper
+from bshm_live.types import Frame, HostMatte, Window
 
 LOW = (6, 10)
 
@@ -45,6 +46,8 @@ def exercise(width: int, height: int, apart: int = 0, seed: int = 0) -> list[np.
     rng = np.random.default_rng(seed)
     image, room = (picture(rng, width, height, apart) for _ in range(2))
     made = [*Preprocessor(LOW, (4 * LOW[0], 4 * LOW[1]))(image)]
+    part = Window(0.3 * width, 0.2 * height, 0.6 * width, 0.7 * height)
+    made.append(Cropper((4 * LOW[1] + 1, 4 * LOW[0]))(image, part))
     small = [matte(rng, 4 * LOW[0], 4 * LOW[1]) for _ in range(2)]
     made.append(gated(small[0].alpha, small[1].alpha))
     made.append(Blur(25, (width, height))(Frame(image, 0, 0.0), small[0]))

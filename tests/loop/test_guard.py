@@ -53,12 +53,12 @@ from bshm_live.loop.pipeline import Pipeline
 from bshm_live.loop.stage import Stage
 from bshm_live.matting.bshm import Bshm
 from bshm_live.matting.check import check
-from bshm_live.settings import Border
+from bshm_live.settings import FRAMINGS, Border
 from bshm_live.sinks import virtual_camera as sink_vcam
 from bshm_live.sinks.video_file import VideoWriter
 from bshm_live.sinks.virtual_camera import VirtualCamera
 from bshm_live.sinks.window import Window
-from bshm_live.types import Frame, HostMatte, Matte, Picture, Shot
+from bshm_live.types import Frame, HostMatte, Matte, Picture, Place, Shot
 
 LOW, HIGH = (16, 32), (64, 128)
 SIZE = (128, 64)
@@ -260,21 +260,31 @@ def test_no_stage_that_fails_lets_a_raw_pixel_out(stage: str, fault: str) -> Non
         assert isinstance(ended, RuntimeError)
 
 
-stages_fail = given(
+HALF = Place(50, 75, 50)  # half as large, in the middle as before
+FAILURES = (
     st.sampled_from(STAGES),
     st.sampled_from(FAULTS),
     st.sets(st.integers(0, FRAMES - 1), min_size=1),
     st.booleans(),
 )
+stages_fail = given(*FAILURES)
+looks = st.fixed_dictionaries(
+    {},
+    optional={
+        "framing": st.sampled_from(FRAMINGS),
+        "subject": st.integers(0, 2),
+        "place": st.just(HALF),
+    },
+)
 
 
 @settings(max_examples=60, deadline=None)
-@stages_fail
+@given(*FAILURES, looks)
 def test_whenever_a_stage_fails_no_raw_pixel_gets_out(
-    stage: str, fault: str, when: set[int], card_too: bool
+    stage: str, fault: str, when: set[int], card_too: bool, look: dict[str, Any]
 ) -> None:
     sink = ListSink(needs_foreground=True)
-    run(stage, fault, when, [sink], card_too)
+    run(stage, fault, when, [sink], card_too, **look)
     assert_nothing_raw(sink.shots, stage == "background")
 
 
