@@ -110,6 +110,7 @@ def live_of(args: argparse.Namespace) -> Live:
             control=args.control,
             tray=args.tray,
             backgrounds=_path(args.backgrounds),
+            vcam_format=args.vcam_format,
         )
     )
 

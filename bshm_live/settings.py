@@ -11,7 +11,7 @@ from typing import Literal
 
 from .errors import SettingsError
 from .files import camera_device, is_file, named_twice, path_of, why_unreadable
-from .types import Place, Size
+from .types import Place, Size, VcamFormat
 
 Preset = Literal["fast", "balanced", "quality"]
 Runtime = Literal["auto", "onnxruntime", "openvino", "tensorrt"]
@@ -30,6 +30,7 @@ PRESETS: tuple[Preset, ...] = ("fast", "balanced", "quality")
 TALL = "tall"  # the networks for portrait format: taken by itself, never asked for
 RUNTIMES: tuple[Runtime, ...] = ("auto", "onnxruntime", "openvino", "tensorrt")
 PRECISIONS: tuple[Precision, ...] = ("auto", "f32", "int8")
+VCAM_FORMATS: tuple[VcamFormat, ...] = ("I420", "YUYV", "NV12")
 TROUBLES: tuple[Trouble, ...] = ("background", "card")
 
 BLUR_DEFAULT = 25  # of 1 to the most: compositing/background.py says how many pixels
@@ -150,9 +151,9 @@ class Live:
 
     None takes the source's size and rate (frames/s). `on_trouble` is what leaves instead
     of a frame that has no valid matte; `on_demand`: no camera while nobody reads the
-    virtual camera; `frames`: the end after so many; `name`: what commands call it by;
-    `control`: with a page to change it on, which shows the folder `backgrounds`; `tray`:
-    with an icon on the desktop that does.
+    virtual camera, which on Linux carries its pictures as `vcam_format`; `frames`: the end
+    after so many; `name`: what commands call it by; `control`: with a page to change it on,
+    which shows the folder `backgrounds`; `tray`: with an icon on the desktop that does.
     """
 
     source: str = "0"
@@ -167,6 +168,7 @@ class Live:
     control: bool = False
     tray: bool = False
     backgrounds: Path | None = None
+    vcam_format: VcamFormat = "I420"
 
 
 @dataclass(frozen=True)
@@ -233,7 +235,7 @@ def check_live(live: Live) -> Live:
     for sink in live.sinks:
         if live.sinks.count(sink) > 1:
             raise SettingsError(f"--sink {sink} is given twice; several cameras: vcam:/dev/videoN")
-    if live.on_demand and not any(sink.partition(":")[0] == "vcam" for sink in live.sinks):
+    if live.on_demand and not any(map(is_camera, live.sinks)):
         raise SettingsError(
             "--on-demand waits until a program reads the virtual camera: add --sink vcam"
         )
@@ -242,6 +244,11 @@ def check_live(live: Live) -> Live:
             f"--on-demand switches a camera off, and --source {live.source} is none; leave one out"
         )
     return live
+
+
+def is_camera(sink: str) -> bool:
+    """Whether programs see a sink as a camera."""
+    return sink.partition(":")[0] == "vcam" or sink == "pipewire"
 
 
 def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path | None]) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +28,7 @@ else:  # the command line reads this file and must start without NumPy
 
 Size = tuple[int, int]
 Shape = tuple[int, ...]
+VcamFormat = Literal["I420", "YUYV", "NV12"]  # what a v4l2loopback device may carry
 # Composite, alpha and foreground of one frame
 Layers: TypeAlias = "tuple[Picture, Mask8, Picture | None]"
 SPARSE = 4  # pixels

@@ -14,7 +14,7 @@ from ..loop.assemble import head_finder, live_parts
 from ..loop.pipeline import Pipeline
 from ..loop.stage import open_stage
 from ..runtimes.choice import require
-from ..settings import Live, Look, Networks
+from ..settings import Live, Look, Networks, is_camera
 from ..sinks import open_sink
 from ..sinks.beside import Beside
 from ..sinks.preview import Preview
@@ -161,7 +161,14 @@ def open_sinks(
     sinks: list[Sink] = []
     for text in live.sinks:
         sink: Sink
-        sink = open_sink(text, size, fps, placeholder=placeholder, transparent=transparent)
+        sink = open_sink(
+            text,
+            size,
+            fps,
+            placeholder=placeholder,
+            transparent=transparent,
+            vcam_format=live.vcam_format,
+        )
         if _worth(text) < most:
             sink = Beside(sink, "the window" if text == "window" else "the recording")
         sinks.append(sink)
@@ -171,7 +178,7 @@ def open_sinks(
 
 def _worth(sink: str) -> int:
     """Which sinks a run is for: those of the highest worth."""
-    return 2 if sink.partition(":")[0] == "vcam" else int(sink == "window")
+    return 2 if is_camera(sink) else int(sink == "window")
 
 
 def rest_on_demand(camera: LiveCamera, sinks: Sequence[Sink], stack: ExitStack) -> None:

@@ -16,6 +16,7 @@ from ..settings import (
     RUNTIMES,
     TALL,
     TROUBLES,
+    VCAM_FORMATS,
     brief,
 )
 from .parser_look import person_options
@@ -154,7 +155,14 @@ def _live_places(parser: argparse.ArgumentParser) -> None:
         "--sink",
         action="append",
         metavar="SINK",
-        help="vcam, vcam:/dev/videoN, a file, window, null; may be given several times",
+        help="vcam, vcam:/dev/videoN, pipewire, a file, window, null; may be given several times",
+    )
+    parser.add_argument(
+        "--vcam-format",
+        choices=VCAM_FORMATS,
+        default="I420",
+        help="what the virtual camera of Linux carries, for a program that shows no picture of "
+        "it; default: I420",
     )
     parser.add_argument("--size", metavar="WxH", help="output size; default: the camera's")
     parser.add_argument("--fps", type=rate, help="frames/s to ask the camera for")

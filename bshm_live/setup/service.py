@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import SettingsError, SinkError
 from ..files import path_of, why_unwritable, write_whole
-from ..settings import parse_background
+from ..settings import is_camera, parse_background
 from .system import System, header, is_ours, program
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ def _absolute_background(text: str) -> str:
 
 
 def _absolute_sink(text: str) -> str:
-    if text in ("vcam", "window", "null") or text.startswith("vcam:"):
+    if is_camera(text) or text in ("window", "null"):
         return text
     return os.path.abspath(path_of(text))
 

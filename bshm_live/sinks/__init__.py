@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from ..errors import SinkError
 from ..files import path_of
-from ..types import Shot, Size
+from ..types import Shot, Size, VcamFormat
 from .codecs import QUALITY, SUFFIXES, Layer
 from .pictures import PictureWriter, is_numbered
+from .pixels import BY_NAME
 from .video_file import VideoWriter
-from .virtual_camera import VirtualCamera
+from .virtual_camera import PIPEWIRE, VirtualCamera
 from .window import Window
 
 if TYPE_CHECKING:
@@ -72,16 +73,19 @@ def open_sink(
     *,
     placeholder: Picture | None = None,
     transparent: bool = False,
+    vcam_format: VcamFormat = "I420",
 ) -> VirtualCamera | VideoWriter | Window | Null:
-    """'vcam', 'vcam:/dev/videoN', 'window', 'null' or a file name to its sink.
+    """'vcam', 'vcam:/dev/videoN', 'pipewire', 'window', 'null' or a file name to its sink.
 
-    `placeholder` is for the virtual camera, `transparent` for files, which are recordings.
-    Raises SinkError.
+    `placeholder` is for virtual cameras, `vcam_format` for those of v4l2loopback,
+    `transparent` for files, which are recordings. Raises SinkError.
     """
     if text == "vcam" or text.startswith("vcam:"):
-        return VirtualCamera(
-            text.removeprefix("vcam").removeprefix(":") or None, size, fps, placeholder=placeholder
-        )
+        device = text.removeprefix("vcam").removeprefix(":") or None
+        pixels = BY_NAME[vcam_format]
+        return VirtualCamera(device, size, fps, placeholder=placeholder, pixels=pixels)
+    if text == PIPEWIRE:
+        return VirtualCamera(PIPEWIRE, size, fps, placeholder=placeholder)
     if text == "window":
         return Window()
     if text == "null":
@@ -89,7 +93,7 @@ def open_sink(
     path = path_of(text)
     if path.suffix.lower() not in SUFFIXES:
         raise SinkError(
-            f"--sink {text}: unknown; give vcam, vcam:/dev/videoN, window, null or a file "
-            f"that ends in {' '.join(SUFFIXES)}"
+            f"--sink {text}: unknown; give vcam, vcam:/dev/videoN, pipewire, window, null or a "
+            f"file that ends in {' '.join(SUFFIXES)}"
         )
     return VideoWriter(path, size, fps, transparent=transparent, recording=True)

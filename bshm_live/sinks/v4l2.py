@@ -7,13 +7,11 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import cv2
-import numpy as np
-
 from ..errors import SinkError
 from ..files import JOIN_GROUP, LIST
 from ..types import Size
 from .loopback import FIX, who_holds
+from .pixels import I420, PixelFormat
 from .stay import Stay, can_stay, release
 from .udev import ADD, CHANGE, announce
 from .v4l2_format import get_size, set_format
@@ -32,21 +30,20 @@ class Busy(SinkError):
 class Loopback:
     """Writes BGR pictures (H, W, 3) of `size` to a v4l2loopback device, 0.12.7 to 0.15.
 
-    `size` is even. Raises SinkError when the device cannot be had, and OSError
-    from `show`, `again` and `check` once it is lost.
+    `size` is even; readers get them as `pixels`. Raises SinkError when the device cannot
+    be had, and OSError from `show`, `again` and `check` once it is lost.
     """
 
-    def __init__(self, device: str, size: Size, fps: float) -> None:
-        width, height = size
-        self.device, self._size = device, size
-        self._pixels = np.zeros((height * 3 // 2, width), np.uint8)
+    def __init__(self, device: str, size: Size, fps: float, pixels: PixelFormat = I420) -> None:
+        self.device, self._size, self._format = device, size, pixels
+        self._pixels = pixels.empty(size)
         _cure(device)
         self._node = _open(device)
         try:
             was_camera, takes = _abilities(self._node, device)
             if not takes and not can_stay():
                 raise Busy(_taken(device))
-            _set_format(self._node, device, size)
+            _set_format(self._node, device, size, pixels)
             self._stay = _stay(self._node, device)
             _start(self._node, fps)
         except BaseException:
@@ -57,10 +54,12 @@ class Loopback:
     def stand_in(self, picture: Picture) -> None:
         """What viewers see while nothing is shown, also once this process is killed."""
         if self._stay is not None:
-            self._stay.show(np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420), np.uint8))
+            pixels = self._format.empty(self._size)
+            self._format.convert(picture, pixels)
+            self._stay.show(pixels)
 
     def show(self, picture: Picture) -> None:
-        cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420, dst=self._pixels)
+        self._format.convert(picture, self._pixels)
         self.again()
 
     def again(self) -> None:
@@ -76,7 +75,7 @@ class Loopback:
 
     def check(self) -> None:
         """That pictures still arrive as what they are: a write alone would not tell."""
-        found = get_size(self._node)
+        found = get_size(self._node, self._format)
         if found != self._size:
             raise OSError(errno.EBUSY, f"another program set it to {found[0]}x{found[1]}")
 
@@ -145,9 +144,9 @@ def _taken(device: str) -> str:
     )
 
 
-def _set_format(node: int, device: str, size: Size) -> None:
+def _set_format(node: int, device: str, size: Size, pixels: PixelFormat) -> None:
     try:
-        found = set_format(node, size)
+        found = set_format(node, size, pixels)
     except OSError as error:
         if error.errno in (errno.EBUSY, errno.EINVAL):
             raise Busy(_taken(device)) from error

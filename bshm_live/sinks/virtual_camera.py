@@ -20,63 +20,23 @@ from ..errors import SinkError
 from ..types import Shot, Size
 from .loopback import FIX, label_of, pick_loopback
 from .obs import ObsCamera
+from .pace import Beat, Pace
+from .pipewire import NodeViewers, PipewireCamera
+from .pixels import I420, PixelFormat
 from .v4l2 import Busy, Loopback
 from .viewers import Viewers
 
 if TYPE_CHECKING:
-    from ..types import Picture
+    from ..types import Picture, Viewing
 
 log = logging.getLogger(__name__)
 
 STALE_S = 3.0  # a person who has not moved for so long is not there
 CHECK_EVERY_S = 1.0
 FIRST_RETRY_S, LAST_RETRY_S = 0.25, 2.0
+PIPEWIRE = "pipewire"  # the device's name, where it is a node of PipeWire's
 START_PATIENCE_S = 1.0  # a program that is just ending, a browser that is just looking
 JOIN_S = 2.0
-LEEWAY = 0.75  # of a frame's time: how much of the time lost to a late frame the next may win back
-PATIENCE = 2  # frames' times that a new picture has to come before the last is repeated
-HEADROOM = 1.03  # a camera that says 30 and gives 30.5 is not held back
-
-
-class Pace:
-    """Lets `fps` frames a second through: on time at once, too early after a wait.
-
-    A frame may follow a late one early, so that jitter costs neither delay nor
-    frames; over a longer time there are never more than `fps` (and 3 %) a second.
-    Times are seconds of one steady clock.
-    """
-
-    def __init__(self, fps: float) -> None:
-        self._period = 1 / (fps * HEADROOM)
-        self._due = float("-inf")
-
-    def wait(self, now: float) -> float:
-        """Seconds until the next frame may be shown; 0 at once."""
-        return max(self._due - now, 0.0)
-
-    def shown(self, now: float) -> None:
-        self._due = max(self._due, now - LEEWAY * self._period) + self._period
-
-
-class Beat:
-    """When the last picture is to be shown again: new and old ones together are `fps` a second.
-
-    A new one may come a frame's time late before that happens, and what frames lose
-    or win by coming late or early is counted up. Times are as in Pace.
-    """
-
-    def __init__(self, fps: float) -> None:
-        self._period = 1 / fps
-        self._due = float("-inf")
-
-    def wait(self, now: float) -> float:
-        """Seconds until the last picture is due again."""
-        return max(self._due - now, 0.0)
-
-    def shown(self, now: float) -> None:
-        """A picture was shown, new or not."""
-        soonest, latest = now + self._period, now + PATIENCE * self._period
-        self._due = min(max(self._due + self._period, soonest), latest)
 
 
 class Output(Protocol):
@@ -98,6 +58,7 @@ class VirtualCamera:
     the camera, until the first frame, and again once no frame has come for
     STALE_S. A device that is lost is opened again, as often as it takes: frames
     are dropped meanwhile and `report` gets a line when that begins and ends.
+    A v4l2loopback device carries them as `pixels`.
     `repeated` and `dropped` count pictures shown again and frames not shown.
     Raises SinkError when the device cannot be had at the start.
     """
@@ -111,10 +72,11 @@ class VirtualCamera:
         fps: float,
         *,
         placeholder: Picture | None = None,
+        pixels: PixelFormat = I420,
         report: Callable[[str], None] | None = None,
     ) -> None:
         width, height = size
-        self._asked, self._size, self._fps = device, size, fps
+        self._asked, self._size, self._fps, self._format = device, size, fps, pixels
         self._report = report or log.info
         self.repeated = self.dropped = 0
         self._idle, self._next, self._shown = (
@@ -122,7 +84,7 @@ class VirtualCamera:
         )
         if placeholder is not None:
             np.copyto(self._idle, placeholder)
-        self._output: Output | None = _open_patiently(device, size, fps)
+        self._output: Output | None = _open_patiently(device, size, fps, pixels)
         self.device = self._output.device
         self._pace, self._beat = Pace(fps), Beat(fps)
         self._idling = True
@@ -159,8 +121,10 @@ class VirtualCamera:
             self._new_idle = True
             self._news.notify()
 
-    def viewers(self) -> Viewers | None:
+    def viewers(self) -> Viewing | None:
         """Tells whether anyone watches this camera; None where that cannot be known."""
+        if self._asked == PIPEWIRE:
+            return NodeViewers(lambda: self._output)
         return Viewers(self.device) if sys.platform == "linux" else None
 
     def close(self, *, ok: bool = True) -> None:
@@ -260,7 +224,7 @@ class VirtualCamera:
     def _reopen(self) -> None:
         """One try; the next comes later each time."""
         try:
-            output = _open(self._asked, self._size, self._fps)
+            output = _open(self._asked, self._size, self._fps, self._format)
         except SinkError as error:
             self._retry_s = min(2 * self._retry_s, LAST_RETRY_S)
             self._retry_at = time.monotonic() + self._retry_s
@@ -282,21 +246,23 @@ class VirtualCamera:
             self._report(line)
 
 
-def _open(device: str | None, size: Size, fps: float) -> Output:
+def _open(device: str | None, size: Size, fps: float, pixels: PixelFormat) -> Output:
+    if device == PIPEWIRE:
+        return PipewireCamera(size, fps)
     if sys.platform != "linux":
         return ObsCamera(device, size, fps)
     device = device or pick_loopback()
     if device is None:
         raise SinkError(f"there is no virtual camera; make one: {FIX}")
-    return Loopback(device, size, fps)
+    return Loopback(device, size, fps, pixels)
 
 
-def _open_patiently(device: str | None, size: Size, fps: float) -> Output:
+def _open_patiently(device: str | None, size: Size, fps: float, pixels: PixelFormat) -> Output:
     """Waits a moment for a program that is about to let go of the device."""
     end = time.monotonic() + START_PATIENCE_S
     while True:
         try:
-            return _open(device, size, fps)
+            return _open(device, size, fps, pixels)
         except Busy:
             if time.monotonic() >= end:
                 raise

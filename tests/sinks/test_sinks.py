@@ -553,5 +553,5 @@ def test_open_sink_makes_files(tmp_path: Path) -> None:
 
 
 def test_unknown_sinks_are_told() -> None:
-    with pytest.raises(SinkError, match="vcam, vcam:/dev/videoN, window, null or a file"):
+    with pytest.raises(SinkError, match="vcam, vcam:/dev/videoN, pipewire, window, null or a file"):
         open_sink("vcom", SIZE, 25)

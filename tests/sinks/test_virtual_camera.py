@@ -24,8 +24,10 @@ from bshm_live.sinks import open_sink
 from bshm_live.sinks import v4l2 as sink_v4l2
 from bshm_live.sinks import virtual_camera as sink_vcam
 from bshm_live.sinks.loopback import pick_loopback, who_holds
+from bshm_live.sinks.pace import HEADROOM, LEEWAY, Beat, Pace
+from bshm_live.sinks.pixels import PixelFormat
 from bshm_live.sinks.v4l2 import Busy, Loopback
-from bshm_live.sinks.virtual_camera import HEADROOM, LEEWAY, Beat, Pace, VirtualCamera
+from bshm_live.sinks.virtual_camera import VirtualCamera
 from bshm_live.types import Picture, Shot, Size
 
 SIZE = (128, 96)
@@ -58,7 +60,7 @@ class Device:
         self.free = threading.Event()  # pictures wait for it
         self.free.set()
 
-    def open(self, device: str | None, size: Size, fps: float) -> Device:
+    def open(self, device: str | None, size: Size, fps: float, pixels: PixelFormat) -> Device:
         if self.refusal is not None:
             raise self.refusal
         self.opened += 1
