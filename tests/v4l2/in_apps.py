@@ -22,6 +22,7 @@ import pytest
 import readers
 
 from bshm_live.setup.events import RULES
+from bshm_live.sinks.pixels import BY_NAME
 from bshm_live.sinks.v4l2 import Loopback
 
 OFF = 4  # of 255: from BGR to I420 and back
@@ -80,6 +81,31 @@ def test_the_fields_say_what_the_pixels_are(tmp_path: Path, size: tuple[int, int
                 off = np.abs(seen.images[-1].astype(int) - colour).max()
                 print(f"{name} at {size[0]}x{size[1]}: {off} of 255 beside {colour}")
                 assert off <= OFF
+    camera.close()
+
+
+@pytest.mark.parametrize("name", ["YUYV", "NV12"])
+def test_another_format_reads_right(name: str) -> None:
+    """`--vcam-format`: the driver's own name of it, OpenCV's and FFmpeg's pixels, and our check."""
+    pixels = BY_NAME[name]
+    camera = Loopback(kit.OUT, (640, 360), 30, pixels)
+    image = np.full((360, 640, 3), SKIN, np.uint8)
+    image[:180] = GREEN
+    camera.stand_in(image)
+    camera.show(image)
+    assert f"'{pixels.fourcc}'" in fields()
+    words = ["ffmpeg", "-v", "fatal", "-f", "v4l2", "-i", kit.OUT, "-frames:v", "2"]
+    with sending(camera, image):
+        seen = {"opencv": readers.read_opencv(4).images[-1]}
+        done = subprocess.run(
+            [*words, "-pix_fmt", "bgr24", "-f", "rawvideo", "-"], capture_output=True, check=True
+        )
+        seen["ffmpeg"] = np.frombuffer(done.stdout, np.uint8)[-image.nbytes :].reshape(image.shape)
+    for reader, found in seen.items():
+        off = np.abs(found.astype(int) - image)[[20, 340]].max()
+        print(f"{reader}, {name}: {off} of 255")
+        assert off <= OFF
+    camera.check()
     camera.close()
 
 

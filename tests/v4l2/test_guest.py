@@ -60,7 +60,14 @@ def test_browser(guest: Guest, tmp_path: Path, marks: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "seconds"),
-    [("sink", 400), ("live", 900), ("faults", 1200), ("control", 400), ("soak", 2700)],
+    [
+        ("sink", 400),
+        ("apps", 900),
+        ("live", 900),
+        ("faults", 1200),
+        ("control", 400),
+        ("soak", 2700),
+    ],
 )
 def test_slow(guest: Guest, tmp_path: Path, name: str, seconds: int) -> None:
     run(guest, tmp_path, name, "slow", seconds)
