@@ -30,6 +30,9 @@ SILENCE = {
     "DO_NOT_TRACK": "1",
 }
 os.environ.update(SILENCE)
+# OpenCV looks for hardware to convert a camera's pictures with, which takes Windows up to minutes
+# at a camera's start. It looks once, while it is imported.
+os.environ.setdefault("OPENCV_VIDEOIO_MSMF_ENABLE_HW_TRANSFORMS", "0")
 
 __all__ = [
     "BshmError",

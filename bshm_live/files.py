@@ -13,6 +13,7 @@ from typing import Literal
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
+CAMERA = "camera:"  # before a camera's name
 LIST = "`bshm-live devices` lists what is there"
 JOIN_GROUP = "add yourself to the group video (sudo usermod -aG video $USER) and log in again"
 NAME_MOST = 255  # bytes of one file name, in every common file system
@@ -74,10 +75,10 @@ def within_name_limit(stem: str, rest: str = "") -> str:
 
 
 def camera_device(text: str) -> str | int | None:
-    """The camera that a source's text names: a number or a path; None where it is a file."""
+    """The camera that a source's text names: a number, a path or 'camera:NAME'; None: a file."""
     if text.isascii() and text.isdigit():
         return int(text)
-    if text.startswith(("/dev/video", "/dev/v4l/")):
+    if text.startswith(("/dev/video", "/dev/v4l/", CAMERA)):
         return text
     return text if _is(stat.S_ISCHR, path_of(text)) else None
 

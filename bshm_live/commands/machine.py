@@ -11,8 +11,8 @@ from typing import Any
 
 from .. import setup
 from ..console import printable, say
-from ..errors import BshmError, EngineError, SinkError
-from ..files import JOIN_GROUP
+from ..errors import BshmError, EngineError, SinkError, SourceError
+from ..files import CAMERA, JOIN_GROUP
 from ..gpu.nvrtc import find_nvrtc
 from ..runtimes.choice import NAMES, available, get_runtime, load_bshm, state
 from ..runtimes.manifest import load_manifest
@@ -23,6 +23,7 @@ from ..setup.service import install, live_words, remove
 from ..setup.service import state as service_state
 from ..setup.system import System
 from ..sinks.loopback import FIX, SYSFS, node_label
+from ..sources.names import cameras
 from .signals import handled
 
 
@@ -66,7 +67,7 @@ def problem(error: OSError) -> str:
 def list_devices() -> int:
     """Prints cameras and virtual cameras."""
     if sys.platform != "linux":
-        print("cameras are numbered from 0: try --source 0, --source 1")
+        _named_cameras()
         print("virtual camera: the one that OBS Studio installs")
         return 0
     nodes = list(video_nodes())
@@ -77,6 +78,19 @@ def list_devices() -> int:
     if not any(node.kind == "virtual camera" for node in nodes):
         print(f"no virtual camera: {FIX}")
     return 0
+
+
+def _named_cameras() -> None:
+    """What Windows or macOS calls its cameras, as --source takes them."""
+    try:
+        found = cameras()
+    except SourceError as error:
+        print(f"cameras are numbered from 0: try --source 0, --source 1 ({error})")
+        return
+    for camera in found:
+        print(printable(f"{camera.place!s:5}{camera.name}  --source '{CAMERA}{camera.name}'"))
+    if not found:
+        print("no camera: plug one in")
 
 
 def run_doctor() -> int:

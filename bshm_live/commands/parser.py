@@ -149,7 +149,9 @@ def _live(parser: argparse.ArgumentParser) -> None:
 def _live_places(parser: argparse.ArgumentParser) -> None:
     """Where frames come from and go to."""
     parser.add_argument(
-        "--source", default="0", help="camera number, /dev/videoN, a video file, demo; default: 0"
+        "--source",
+        default="0",
+        help="camera number, /dev/videoN, camera:NAME, a video file, demo; default: 0",
     )
     parser.add_argument(
         "--sink",

@@ -6,9 +6,10 @@ import os
 import sys
 from pathlib import Path
 
-from ..files import camera_device, path_of
+from ..files import CAMERA, camera_device, path_of
 from ..types import Size
 from .live_camera import GiveUp, LiveCamera, Report
+from .names import find
 from .network import NetworkCamera, is_address, shown
 from .video_file import VideoFile
 from .webcam import Webcam, device_name
@@ -32,10 +33,10 @@ def open_source(
     fps: float | None = None,
     report: Report = lambda line: None,
 ) -> LiveCamera | VideoFile:
-    """A camera number, /dev/videoN or an address, for as long as it takes; or a video file.
+    """A camera, for as long as it takes; or a video file.
 
-    The file plays at its own pace. `size` and `fps` are wishes to a camera that is
-    plugged in. Raises SourceError.
+    A camera is its number, /dev/videoN, camera:NAME or an address. The file plays at its
+    own pace. `size` and `fps` are wishes to a camera that is plugged in. Raises SourceError.
     """
     if is_address(text):
         return LiveCamera(lambda give_up: NetworkCamera(text, give_up), shown(text), report)
@@ -45,7 +46,7 @@ def open_source(
     name = device_name(device)
     if sys.platform != "linux":
         return LiveCamera(lambda give_up: Webcam(device, size, fps, give_up=give_up), name, report)
-    lasting = lasting_name(name)
+    lasting = lasting_name(str(find(name).place) if name.startswith(CAMERA) else name)
 
     def open_camera(give_up: GiveUp) -> Webcam:
         return Webcam(os.path.realpath(lasting), size, fps, give_up=give_up)

@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 
 from ..errors import SourceError
-from ..files import JOIN_GROUP, LIST
+from ..files import CAMERA, JOIN_GROUP, LIST
 from ..types import Frame, Size
+from .names import find
 from .repeats import Repeats
 
 if TYPE_CHECKING:
@@ -59,11 +60,11 @@ class News:
 class Webcam:
     """A camera's newest frame, each at most once: BGR uint8 (H, W, 3), even size.
 
-    `device` is a number or a path. Size and rate are wishes: the camera's answer
-    is in `size` and `fps`. Frame.index counts what the camera delivered, so a
-    gap is what the loop was too slow for. While it waits, `give_up` is asked four
-    times a second and ends the iteration. Raises SourceError, also when the first
-    frame takes more than 5 seconds, or one behind it more than 2.
+    `device` is a number or a path, or camera:NAME elsewhere than on Linux. Size and rate
+    are wishes: the camera's answer is in `size` and `fps`. Frame.index counts what the
+    camera delivered, so a gap is what the loop was too slow for. While it waits, `give_up`
+    is asked four times a second and ends the iteration. Raises SourceError, also when the
+    first frame takes more than 5 seconds, or one behind it more than 2.
     A frozen camera may send the same picture again and again: its frames have a `fault`.
     """
 
@@ -217,6 +218,9 @@ def _open_capture(name: str, device: str | int, size: Size, fps: float) -> cv2.V
     if sys.platform == "linux":
         os.environ.setdefault(*SELECT_TIMEOUT)
         capture = cv2.VideoCapture(name, cv2.CAP_V4L2)
+    elif name.startswith(CAMERA):  # looked for each time: numbers change
+        found = find(name)
+        capture = cv2.VideoCapture(found.place, found.backend)
     else:
         capture = cv2.VideoCapture(device)
     if not capture.isOpened():
@@ -274,7 +278,7 @@ def _closed_text(name: str) -> str:
     if sys.platform == "linux":  # the node was checked before, so this is what is left
         return _busy_text(name)
     if name.startswith("/dev/"):
-        return f"camera {name}: cameras have numbers here, not names; try --source 0"
+        return f"camera {name}: cameras have numbers here; try --source 0, or {CAMERA}NAME"
     return (
         f"camera {name} cannot be opened; is it plugged in, unused by others, and may this "
         f"terminal use the camera? {LIST}"

@@ -307,6 +307,7 @@ def test_devices_elsewhere_are_numbers(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "platform", name)
+    monkeypatch.setitem(sys.modules, "cv2_enumerate_cameras", None)
     assert doctor.list_devices() == 0
     assert "--source 0" in capsys.readouterr().out
 

@@ -552,7 +552,7 @@ def test_webcam_in_use(plug: Plug) -> None:
 def test_elsewhere_cameras_have_numbers(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", system)
     monkeypatch.setattr(cv2, "VideoCapture", lambda _: cv2.VideoWriter())  # never opened
-    with pytest.raises(SourceError, match="numbers here, not names; try --source 0"):
+    with pytest.raises(SourceError, match="numbers here; try --source 0, or camera:NAME"):
         Webcam("/dev/video0")
     with pytest.raises(SourceError, match=r"camera number 7 cannot be opened.*may this terminal"):
         Webcam(7)

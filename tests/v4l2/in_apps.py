@@ -273,16 +273,16 @@ def test_an_open_browser_sees_it_come_and_come_back(
         assert not ask("await listed()")
         with kit.live(tmp_path) as program:
             program.ready()
-            took = kit.until(lambda: ask("events"), 10)
+            took = kit.until(lambda: ask("events"), 4 * kit.BUSY)
             assert ask("await listed()")
             ask("await watch()")
-            kit.until(lambda: last() == "p")
+            kit.until(lambda: last() == "p", 7 * kit.BUSY)
             for _ in range(rounds):
                 program.signal(signal.SIGKILL)
                 program.process.wait()
-                kit.until(lambda: last() == "b", 5)
+                kit.until(lambda: last() == "b", 2 * kit.BUSY)
                 program = kit.live(tmp_path)
-                kit.until(lambda: last() == "p", 30, program.words)
+                kit.until(lambda: last() == "p", 7 * kit.BUSY, program.words)
             state, longest, worst = ask("[track.readyState, longest, worst]")
             program.end()
     assert state == "live"

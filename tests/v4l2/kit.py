@@ -136,7 +136,7 @@ class Program:
 
     def ready(self, device: str = OUT) -> Program:
         """Waits until its virtual camera is there."""
-        until(lambda: is_camera(device) or not self.running, 30, self.words)
+        until(lambda: is_camera(device) or not self.running, 10 * BUSY, self.words)
         assert self.running, self.words
         return self
 
