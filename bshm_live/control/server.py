@@ -129,7 +129,7 @@ def _listening(place: Path, name: str) -> socket.socket:
         listener.bind(str(place))
     except OSError as error:
         listener.close()
-        raise SettingsError(f"{place} cannot be made ({error.strerror})") from None
+        raise SettingsError(f"{place} cannot be made ({error.strerror or error})") from None
     finally:
         os.umask(before)
     listener.listen(MOST_CLIENTS)

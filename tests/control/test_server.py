@@ -85,6 +85,16 @@ def test_a_name_is_taken_once_and_a_crash_leaves_no_trouble(server: Server) -> N
 
 
 @posix
+@pytest.mark.skipif(not wire.HAS_UNIX, reason="only a socket's path has so narrow a limit")
+def test_a_place_that_is_too_long_for_a_socket_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder of macOS is 50 letters long before ours begins, of the 104 there may be."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / ("long" * 30)))
+    with pytest.raises(SettingsError, match=r"cannot be made \(AF_UNIX path too long\)"):
+        Server("main", lambda _: {})
+
+
 @pytest.mark.parametrize("said", [b"", b"nonsense\n", b"[1]\n", b"\xff\n", b"x" * (1 << 18)])
 def test_what_is_no_request_does_no_harm(server: Server, said: bytes) -> None:
     with socket.socket(socket.AF_UNIX) as client:
