@@ -23,11 +23,10 @@ from .compositing.compositor import Compositor
 from .errors import SettingsError
 from .loop.assemble import Job, load, preset_for
 from .loop.parts import CpuParts, cpu_parts
-from .matting.bshm import Bshm
-from .matting.tiles import refine_tiles
 from .settings import PRESETS, RUNTIMES, Networks, Preset, Runtime
-from .stills.cut import Box, hint_for
+from .stills.cut import Box, hint_for, matte_of
 from .types import Alpha, Mask8, Matte, Picture, Size
+from .types import Matting as AnyMatting
 
 Colour = Literal["BGR", "RGB"]
 COLOURS: tuple[Colour, ...] = ("BGR", "RGB")
@@ -98,7 +97,7 @@ class Matting:
                 raise SettingsError(f"{name} {value!r}: choose from {', '.join(map(str, choices))}")
         self.colour: Colour = colour
         self._settings = Networks(runtime, preset, threads)
-        self._loaded: dict[str, Bshm] = {}
+        self._loaded: dict[str, AnyMatting] = {}
         self._stack = ExitStack()
         self._networks((4, 3), "still")  # what is missing is said now
 
@@ -121,8 +120,7 @@ class Matting:
         networks = self._networks(size, "still")
         strokes = None if scribble is None else (np.asarray(scribble) > 0) * np.uint8(255)
         hint = hint_for(image, box, strokes)
-        matte = refine_tiles(networks, image, networks.matte(image, hint))
-        return self._cut(image, matte, Compositor(size))
+        return self._cut(image, matte_of(networks, image, hint), Compositor(size))
 
     def frames(self, pictures: Iterable[Picture], *, steady: bool = True) -> Iterator[Cut]:
         """Cuts the person out of every picture of a video, each with a matte of its own.
@@ -155,7 +153,7 @@ class Matting:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _networks(self, size: Size, job: Job) -> Bshm:
+    def _networks(self, size: Size, job: Job) -> AnyMatting:
         """Those for pictures of a size, loaded when they are first needed."""
         preset = preset_for(self._settings, size, job)
         if preset not in self._loaded:

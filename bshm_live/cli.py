@@ -27,6 +27,7 @@ from .settings import (
     check_batch,
     check_frames,
     check_live,
+    check_live_networks,
     check_networks,
     check_outputs,
     check_quality,
@@ -69,7 +70,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def networks_of(args: argparse.Namespace) -> Networks:
     steady = not getattr(args, "no_steady", False)
-    return check_networks(Networks(args.runtime, args.preset, args.threads, steady, args.precision))
+    check = check_live_networks if args.command in ("live", "bench") else check_networks
+    return check(Networks(args.runtime, args.preset, args.threads, steady, args.precision))
 
 
 def look_of(args: argparse.Namespace) -> Look:
@@ -228,22 +230,15 @@ def bench(args: argparse.Namespace) -> int:
     return run_bench(networks_of(args), look, size, count, as_json=args.json, live=args.live)
 
 
-def devices(args: argparse.Namespace) -> int:
-    from .commands.machine import list_devices
+def machine(args: argparse.Namespace) -> int:
+    """What is on this machine, and the virtual camera's setup."""
+    from .commands import machine as this
 
-    return list_devices()
-
-
-def doctor(args: argparse.Namespace) -> int:
-    from .commands.machine import run_doctor
-
-    return run_doctor()
-
-
-def setup(args: argparse.Namespace) -> int:
-    from .commands.machine import run_setup
-
-    return run_setup(apply=args.apply, undo=args.undo, hide_camera=args.hide_camera)
+    if args.command == "devices":
+        return this.list_devices()
+    if args.command == "doctor":
+        return this.run_doctor()
+    return this.run_setup(apply=args.apply, undo=args.undo, hide_camera=args.hide_camera)
 
 
 def service(args: argparse.Namespace) -> int:
@@ -252,17 +247,22 @@ def service(args: argparse.Namespace) -> int:
     if args.action == "remove":
         remove_service()
         return 0
-    look_of(args.live), live_of(args.live)  # a wrong one is refused now, not at the next login
+    # A wrong one is refused now, not at the next login.
+    look_of(args.live), live_of(args.live), networks_of(args.live)
     install_service(vars(args.live), vars(args.live_defaults))
     return 0
 
 
 def engines(args: argparse.Namespace) -> int:
-    from .commands.engines import build_engines, list_engines, verify_engines
+    from .commands import engines as to
 
+    if (args.action == "import") != bool(args.graph):
+        raise SettingsError("engines import takes the release's tf_graph.pb, the others no file")
+    if args.action == "import":
+        return to.import_official(path_of(args.graph))
     if args.action == "build":
-        return build_engines(args.runtime, args.preset, progress=args.progress)
-    return list_engines() if args.action == "list" else verify_engines()
+        return to.build_engines(args.runtime, args.preset, progress=args.progress)
+    return to.list_engines() if args.action == "list" else to.verify_engines()
 
 
 RUN = {
@@ -277,9 +277,9 @@ RUN = {
     "id": id_,
     "demo": demo,
     "bench": bench,
-    "devices": devices,
-    "doctor": doctor,
-    "setup": setup,
+    "devices": machine,
+    "doctor": machine,
+    "setup": machine,
     "service": service,
     "engines": engines,
 }

@@ -35,11 +35,11 @@ def path_of(text: str) -> Path:
         return Path(text)
 
 
-def own_folder(kind: Literal["cache", "config"]) -> Path:
+def own_folder(kind: Literal["cache", "config", "data"]) -> Path:
     """The program's folder of that kind, as the user's system has it; NOWHERE without a home."""
-    from platformdirs import user_cache_path, user_config_path
+    from platformdirs import user_cache_path, user_config_path, user_data_path
 
-    find = user_cache_path if kind == "cache" else user_config_path
+    find = {"cache": user_cache_path, "config": user_config_path, "data": user_data_path}[kind]
     try:
         found = find("bshm-live", appauthor=False)
     except RuntimeError:  # older versions give a folder called ~

@@ -14,6 +14,7 @@ from .files import camera_device, is_file, named_twice, path_of, why_unreadable
 from .types import Place, Size, VcamFormat
 
 Preset = Literal["fast", "balanced", "quality"]
+FilePreset = Literal["fast", "balanced", "quality", "official"]
 Runtime = Literal["auto", "onnxruntime", "openvino", "tensorrt"]
 Precision = Literal["auto", "f32", "int8"]
 Trouble = Literal["background", "card"]
@@ -27,6 +28,7 @@ FRAME_DEFAULT: Framing = "half"
 ALL, NEAREST, SUBJECTS_MOST = "all", "nearest", 9  # people: words for 0 and 1, and the most
 NOTHING = "off"  # the word for a look without one
 PRESETS: tuple[Preset, ...] = ("fast", "balanced", "quality")
+OFFICIAL: Literal["official"] = "official"  # the BSHM release, once imported: for files alone
 TALL = "tall"  # the networks for portrait format: taken by itself, never asked for
 RUNTIMES: tuple[Runtime, ...] = ("auto", "onnxruntime", "openvino", "tensorrt")
 PRECISIONS: tuple[Precision, ...] = ("auto", "f32", "int8")
@@ -139,7 +141,7 @@ class Networks:
     """
 
     runtime: Runtime = "auto"
-    preset: Preset | None = None
+    preset: FilePreset | None = None
     threads: int = 0
     steady: bool = True
     precision: Precision = "auto"
@@ -210,6 +212,16 @@ def check_networks(networks: Networks) -> Networks:
             "0 takes as many as there are cores"
         )
     return networks
+
+
+def check_live_networks(networks: Networks) -> Networks:
+    """As `check_networks`, for a live picture. Raises SettingsError."""
+    if networks.preset == OFFICIAL:
+        raise SettingsError(
+            f"preset {OFFICIAL} is for image, id, product and video; live takes one of "
+            f"{', '.join(PRESETS)}"
+        )
+    return check_networks(networks)
 
 
 def check_quality(quality: int) -> int:

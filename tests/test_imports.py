@@ -36,6 +36,8 @@ HOME = {
     "pillow_heif": "sources.picture",
     "httpcore": "stills.download",
     "ray": "commands.cluster",
+    "tensorflow": "runtimes.official_graph",
+    "tf2onnx": "runtimes.official_graph",
     "torch": "",
     "onnx": "runtimes.float16",
     "tools": "",

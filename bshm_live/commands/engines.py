@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,9 +39,12 @@ from ..runtimes.manifest import (
     load_manifest,
 )
 from ..runtimes.nvidia import Gpu, builder_lacks, find_gpu
+from ..runtimes.official import IMPORT, imported
+from ..sources.video_file import VideoFile, demo_clip
 from ..types import Engine, Tensor
 from .signals import handled
 
+CROP = slice(None), slice(170, 471)  # of the packaged clip: portrait format, an odd width
 BUILT = ("tensorrt",)  # the others compile when they load, in well under a second
 
 
@@ -47,6 +52,9 @@ def list_engines() -> int:
     """Prints networks and runtimes."""
     manifest = load_manifest()
     _list_networks(manifest)
+    there = imported()
+    words = f"{there.path}  {there.sha256[:12]}" if there else f"not imported: {IMPORT}"
+    print(f"  official  {words}")
     print("runtimes")
     for name in NAMES:
         print(f"  {state(name)[1]}")
@@ -127,6 +135,20 @@ def _build_all(manifest: Manifest, networks: Sequence[Network], *, progress: boo
             name = f"{network.preset:9} {network.name:4} {key.size:>9} {key.precision}"
             bar.console.print(f"  {name} {len(blob) / 1e6:5.1f} MB  {note}", highlight=False)
             bar.update(whole, advance=1)
+
+
+@handled()
+def import_official(path: Path) -> int:
+    """Makes the official release's graph the preset `official`. Raises EngineError."""
+    from ..runtimes.official_graph import import_graph
+
+    with closing(VideoFile(demo_clip())) as clip:
+        whole = next(iter(clip)).image.copy()
+    there, off = import_graph(path, (whole, np.ascontiguousarray(whole[CROP])))
+    print(f"{there.path}: the preset official of image, id, product and video")
+    print(f"  sha256 {there.sha256}, of a graph with sha256 {there.graph_sha256}")
+    print(f"  made with {there.made_with}; alpha at most {off:.0f} of 255 from TensorFlow's own")
+    return 0
 
 
 @handled()

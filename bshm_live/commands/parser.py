@@ -10,6 +10,7 @@ from ..console import printable
 from ..control.wire import NAME
 from ..settings import (
     FITS,
+    OFFICIAL,
     PRECISIONS,
     PRESETS,
     ROTATIONS,
@@ -46,7 +47,7 @@ EPILOG = """commands:
   bshm-live doctor                  what is missing, and the line to type
   bshm-live setup                   the virtual camera: what is missing; --apply does it
   bshm-live service install|remove  the virtual camera at every login, on demand
-  bshm-live engines list|build|verify    the networks and the runtimes
+  bshm-live engines list|build|verify|import    the networks and the runtimes
 
 bshm-live COMMAND --help tells more."""
 
@@ -114,7 +115,8 @@ def _bench(parser: argparse.ArgumentParser) -> None:
 
 
 def _engines(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("list", "build", "verify"))
+    parser.add_argument("action", choices=("list", "build", "verify", "import"))
+    parser.add_argument("graph", nargs="?", metavar="GRAPH", help="to import: tf_graph.pb")
     parser.add_argument("--runtime", choices=RUNTIMES, default="tensorrt", help="to build for")
     parser.add_argument("--preset", choices=(*PRESETS, TALL), help="to build; default: all")
     parser.add_argument("--progress", action="store_true", help="a bar, also where nobody watches")
@@ -124,8 +126,9 @@ def _engine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runtime", choices=RUNTIMES, default="auto")
     parser.add_argument(
         "--preset",
-        choices=PRESETS,
-        help="default: balanced; live on a slow machine: fast; stills: quality",
+        choices=(*PRESETS, OFFICIAL),
+        help="default: balanced; live on a slow machine: fast; stills: quality; official, for "
+        "files: the BSHM release, once engines import has read it",
     )
     parser.add_argument("--threads", type=whole, default=0, help="0: as many as there are cores")
     parser.add_argument(

@@ -13,12 +13,10 @@ from typing import Any
 
 import cv2
 
-from .. import __version__
 from ..compositing.compositor import SOLID
 from ..errors import BshmError, SettingsError, SourceError
 from ..files import path_of, real, why_unreadable
 from ..loop.assemble import still_networks
-from ..matting.bshm import Bshm
 from ..settings import DIGITS, Batch, Networks, brief, parse_colour
 from ..sinks.photo import FORMATS, Format, encoded
 from ..sources.picture import read_picture
@@ -26,7 +24,7 @@ from ..stills.cut import cut_out, matte_still
 from ..stills.files import Outcome, ready, write_files
 from ..stills.product import Place, in_scene, on_canvas, subject
 from ..stills.read import Item, listed, read_still
-from ..types import Picture, Size
+from ..types import Matting, Picture, Size
 from .batch import run_batch, share
 from .record import options_key
 from .workers import Do
@@ -212,8 +210,8 @@ def _text(value: Any) -> str:
 class Maker:
     """Takes one picture from its place to a file; an error becomes the outcome."""
 
-    wide: Bshm
-    tall: Bshm
+    wide: Matting
+    tall: Matting
     products: Mapping[str, Product]  # by NAME
     folder: Path
     inputs: frozenset[Path]
@@ -265,7 +263,7 @@ class Making:
 
     def key(self, item: Item) -> str:
         product = self.products[item.name]
-        return options_key(__version__, product, self.networks.preset, files=[product.scene])
+        return options_key(self.networks, product, files=[product.scene])
 
 
 def run_products(

@@ -12,8 +12,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from .. import __version__
 from ..errors import SettingsError, SinkError
 from ..files import is_file, path_of, why_unwritable, write_whole
+from ..runtimes.official import network_path
+from ..settings import OFFICIAL, Networks
 from ..stills.files import INSTEAD, Outcome
 from ..stills.read import Item, is_address
 
@@ -36,9 +39,11 @@ def stamp(path: Path) -> list[int] | None:
     return [found.st_size, found.st_mtime_ns]
 
 
-def options_key(*options: object, files: Iterable[Path | None] = ()) -> str:
-    """A short text that is another one where an option or one of `files` is another one."""
-    said = [*map(repr, options), *(f"{path} {stamp(path)}" for path in files if path)]
+def options_key(networks: Networks, *options: object, files: Iterable[Path | None] = ()) -> str:
+    """A short text that is another one where the preset, an option or one of `files` is."""
+    official = network_path() if networks.preset == OFFICIAL else None
+    said = [*map(repr, (__version__, networks.preset, *options))]
+    said += [f"{path} {stamp(path)}" for path in (official, *files) if path]
     return hashlib.sha256("\n".join(said).encode("utf-8", "surrogateescape")).hexdigest()[
         :KEY_LETTERS
     ]

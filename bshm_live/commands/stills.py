@@ -7,11 +7,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .. import __version__
 from ..compositing.grading import Wanted, wanted
 from ..control.touches import light_of, strength_of
+from ..errors import SettingsError
 from ..loop.assemble import still_networks
-from ..settings import BackgroundSpec, Batch, Networks
+from ..settings import OFFICIAL, BackgroundSpec, Batch, Networks
 from ..stills.files import Cutter, Task, check_task
 from ..stills.read import Item, listed
 from ..types import Mask8
@@ -36,7 +36,7 @@ class Cutting:
     def key(self, item: Item) -> str:
         task = replace(self.task, output_dir=Path())
         behind = task.background.path if task.background else None
-        return options_key(__version__, task, self.networks.preset, files=(behind, task.scribble))
+        return options_key(self.networks, task, files=(behind, task.scribble))
 
 
 def wanted_of(light: str | None, match: str | None, behind: BackgroundSpec | None) -> Wanted:
@@ -47,6 +47,11 @@ def wanted_of(light: str | None, match: str | None, behind: BackgroundSpec | Non
 
 def run_stills(inputs: Sequence[str], task: Task, networks: Networks, batch: Batch) -> int:
     """Returns the exit code: 0, or that of the first picture that failed."""
+    if networks.preset == OFFICIAL and (task.box or task.scribble or task.stages):
+        raise SettingsError(
+            f"--box, --scribble and --stages are for our three networks: --preset {OFFICIAL} is "
+            "one graph; choose another"
+        )
     items, files = listed(inputs)
     work = Cutting(task, share(networks, batch), files, check_task(task))
     return run_batch(items, work, task.output_dir, batch)

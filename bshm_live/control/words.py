@@ -12,10 +12,12 @@ from ..settings import (
     FRAME_DEFAULT,
     FRAMINGS,
     NOTHING,
+    OFFICIAL,
     PRESETS,
     ROTATIONS,
     Look,
     Networks,
+    check_live_networks,
     parse_background,
 )
 from .desk import Wish
@@ -124,8 +126,8 @@ def _frame(look: Look, value: str) -> Look:
 
 
 def _preset(networks: Networks, value: str) -> Networks:
-    preset = None if value == AUTO else _one_of("preset", value, PRESETS)
-    return replace(networks, preset=preset)
+    preset = None if value == AUTO else _one_of("preset", value, (*PRESETS, OFFICIAL))
+    return check_live_networks(replace(networks, preset=preset))
 
 
 _LOOK: dict[str, Callable[[Look, str], Look]] = {

@@ -11,7 +11,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Literal
@@ -25,7 +25,8 @@ from ..matting.head import HeadFinder
 from ..runtimes.choice import Runtime, get_runtime, lacking, load_bshm, load_head_finder
 from ..runtimes.int8 import is_faster
 from ..runtimes.manifest import load_manifest
-from ..settings import TALL, Networks
+from ..runtimes.official import load_official
+from ..settings import OFFICIAL, TALL, Networks
 from ..sources.video_file import VideoFile, demo_clip
 from ..types import Matting, Parts, Size
 from .gpu_start import Builder, GpuStart, Way
@@ -60,8 +61,11 @@ def preset_for(networks: Networks, size: Size, job: Job, *, on_gpu: bool = False
 
 def load(
     networks: Networks, preset: str, stack: ExitStack, job: Job = "live"
-) -> tuple[Runtime, Bshm]:
-    """The runtime and a preset's three networks, closed with `stack`. Raises EngineError."""
+) -> tuple[Runtime, Matting]:
+    """The runtime and a preset's networks, closed with `stack`. Raises EngineError."""
+    if preset == OFFICIAL:
+        runtime, official = load_official(networks.runtime, networks.threads)
+        return runtime, stack.enter_context(closing(official))
     runtime, matting = open_networks(networks, preset, job)
     return runtime, stack.enter_context(matting)
 
@@ -69,7 +73,8 @@ def load(
 def open_networks(
     networks: Networks, preset: str, job: Job, *, frugal: bool = False
 ) -> tuple[Runtime, Bshm]:
-    """The same, closed by the caller. In int8 where that is asked for, or live and faster."""
+    """Our three of a preset, closed by the caller. In int8 where that is asked for, or live
+    and faster."""
     runtime, threads = get_runtime(networks.runtime), networks.threads
     int8 = networks.precision == "int8" or (
         networks.precision == "auto" and job == "live" and is_faster(preset, runtime, threads)
@@ -83,7 +88,7 @@ def open_networks(
 # --- stills -----------------------------------------------------------------------------------
 
 
-def still_networks(networks: Networks, stack: ExitStack) -> tuple[Runtime, Bshm, Bshm]:
+def still_networks(networks: Networks, stack: ExitStack) -> tuple[Runtime, Matting, Matting]:
     """The runtime, and networks for pictures in landscape and in portrait format."""
     presets = [preset_for(networks, size, "still") for size in ((4, 3), (3, 4))]
     runtime, wide = load(networks, presets[0], stack, "still")
@@ -103,17 +108,16 @@ def file_pipeline(
     networks run there, and a line says why. Two are in flight, unless a frame waits for what
     was seen in the last one.
     """
-    preset, runtime = preset_for(networks, size, "file"), get_runtime(networks.runtime)
-    words = runtime.description
+    preset = preset_for(networks, size, "file")
     parts: Parts | None = None
-    if runtime.name == "tensorrt":
+    if preset != OFFICIAL and get_runtime(networks.runtime).name == "tensorrt":
         try:
             gpu = open_gpu(preset, size, smooth=networks.steady, wrap=stage.wrap or 0.0)
         except EngineError as error:
             log.info(f"composites on the CPU: {error}")
         else:
             stack.callback(gpu.close)
-            words = f"{runtime.description}, frames stay on the GPU"
+            words = f"{get_runtime(networks.runtime).description}, frames stay on the GPU"
             if stage.framing is None and not stage.subject and stage.place is None:
                 return words, InFlight(gpu, lambda: stage, size)
             parts = gpu
@@ -206,7 +210,7 @@ def live_parts(
 
 def live_networks(
     networks: Networks, size: Size, fps: float, stack: ExitStack, job: Job = "live"
-) -> tuple[Runtime, Bshm, str]:
+) -> tuple[Runtime, Matting, str]:
     """Runtime, networks and name of the preset that fits, or of the fastest where that one
     keeps no pace."""
     preset = preset_for(networks, size, "live")

@@ -19,7 +19,7 @@ from ..matting.bshm import Bshm
 from ..matting.tiles import refine_tiles
 from ..settings import BackgroundSpec, brief
 from ..sources.picture import read_picture
-from ..types import Alpha, Frame, Mask8, Matte, Picture, Size
+from ..types import Alpha, Frame, Mask8, Matte, Matting, Picture, Size
 
 HINT_LONGEST = 256  # pixels: about the networks' low size
 STROKE_GAIN = 4.0  # a stroke that covers a quarter of a hint's pixel counts in full
@@ -32,15 +32,23 @@ Box = tuple[int, int, int, int]
 Layers = Mapping[str, NDArray[np.uint8]]
 
 
-def matte_still(wide: Bshm, tall: Bshm, picture: Picture, *, hint: Alpha | None = None) -> Matte:
-    """Matte of one BGR picture (H, W, 3), by the networks of its orientation.
-
-    Of a picture clearly larger than their size, alpha, guide and residual are larger too.
-    `hint` (any size, [0, 1]) covers the picture: 1 says person. Raises EngineError.
-    """
+def matte_still(
+    wide: Matting, tall: Matting, picture: Picture, *, hint: Alpha | None = None
+) -> Matte:
+    """`matte_of` by the networks of the picture's orientation."""
     height, width = picture.shape[:2]
-    networks = tall if height > width else wide
-    return refine_tiles(networks, picture, networks.matte(picture, hint))
+    return matte_of(tall if height > width else wide, picture, hint)
+
+
+def matte_of(networks: Matting, picture: Picture, hint: Alpha | None = None) -> Matte:
+    """Matte of one BGR picture (H, W, 3).
+
+    Of a picture clearly larger than the networks' size, alpha, guide and residual are larger
+    too. `hint` (any size, [0, 1]) covers the picture: 1 says person. Raises EngineError.
+    """
+    matte = networks.matte(picture, hint)
+    # The official network sees each picture at its own size.
+    return refine_tiles(networks, picture, matte) if isinstance(networks, Bshm) else matte
 
 
 def cut_out(

@@ -19,9 +19,8 @@ from ..compositing.compositor import SOLID
 from ..compositing.grading import NOTHING, Wanted
 from ..errors import BshmError, SettingsError, SinkError
 from ..files import real, replacing, why_unwritable
-from ..matting.bshm import Bshm
 from ..settings import BackgroundSpec
-from ..types import Mask8
+from ..types import Mask8, Matting
 from .cut import Box, Layers, crop_to_person, cut_out, hint_for, matte_still, read_scribble
 from .read import Item, read_still
 
@@ -88,8 +87,8 @@ class Cutter:
     Files in `inputs` are never replaced. The caller keeps and closes the networks.
     """
 
-    wide: Bshm
-    tall: Bshm
+    wide: Matting
+    tall: Matting
     task: Task
     inputs: frozenset[Path] = frozenset()
     strokes: Mask8 | None = None

@@ -15,10 +15,9 @@ import numpy as np
 
 from ..compositing.background import plain
 from ..errors import BshmError, SettingsError, SinkError, SourceError
-from ..matting.bshm import Bshm
 from ..matting.head import HeadFinder
 from ..sinks.photo import Format, encoded
-from ..types import Picture, Size
+from ..types import Matting, Picture, Size
 from .cut import Layers, cut_out, matte_still
 from .files import Outcome, ready, write_files
 from .id_photo import Photo, id_photo
@@ -53,8 +52,8 @@ class IdTask:
 class Networks:
     """Those for pictures in landscape and in portrait format, and the head finder."""
 
-    wide: Bshm
-    tall: Bshm
+    wide: Matting
+    tall: Matting
     heads: HeadFinder
 
     def cut(self, picture: Picture) -> Layers:
