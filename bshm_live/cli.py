@@ -7,34 +7,28 @@ import errno
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from .commands.missing import told
+from .commands.options import (
+    batch_of,
+    files_of,
+    live_of,
+    look_of,
+    networks_of,
+    optional_path,
+    size_of,
+)
 from .commands.parser import build_parser
 from .config import read_config
 from .console import escape_what_cannot_be_shown, finish_output, printable, say, show_log
-from .control.desk import Wish
-from .control.wire import checked_name
-from .control.words import LOOK, changed
 from .errors import BshmError, SettingsError, SinkError
 from .files import path_of
 from .settings import (
-    BackgroundSpec,
-    Batch,
-    Live,
-    Look,
-    Networks,
-    check_batch,
     check_frames,
-    check_live,
-    check_live_networks,
-    check_networks,
     check_outputs,
     check_quality,
     parse_background,
-    parse_size,
 )
-from .types import Size
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -63,70 +57,6 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     elif args.command == "service":
         _service_live(args)
     return args
-
-
-# --- words ▸ settings -------------------------------------------------------------------------
-
-
-def networks_of(args: argparse.Namespace) -> Networks:
-    steady = not getattr(args, "no_steady", False)
-    check = check_live_networks if args.command in ("live", "bench") else check_networks
-    return check(Networks(args.runtime, args.preset, args.threads, steady, args.precision))
-
-
-def look_of(args: argparse.Namespace) -> Look:
-    """The look in the words of the command line; a scene's, where those say nothing."""
-    if scene := getattr(args, "scene", None):
-        given = read_config().scene(scene)
-    elif args.bg is None:
-        raise SettingsError("--bg is missing: a picture, a video, blur, a colour or none")
-    else:
-        given = {}
-    for name in set(LOOK) - {"rotate", "fit"}:  # they always have a value: a scene's counts more
-        value = getattr(args, name, None)
-        if value not in (None, False):
-            given[name] = "on" if value is True else str(value)
-    nothing = Look(
-        BackgroundSpec("none"), rotate=getattr(args, "rotate", 0), fit=getattr(args, "fit", "cover")
-    )
-    return changed(Wish(nothing, Networks()), given).look
-
-
-def files_of(look: Look) -> tuple[Path | None, ...]:
-    return look.background.path, look.overlay.path if look.overlay else None
-
-
-def live_of(args: argparse.Namespace) -> Live:
-    sinks = [*(args.sink or ["vcam"]), *(["window"] if args.preview else [])]
-    return check_live(
-        Live(
-            source=args.source,
-            sinks=tuple(sinks),
-            size=_size_of(args),
-            fps=args.fps,
-            on_trouble=args.on_trouble,
-            on_demand=args.on_demand,
-            stats=args.stats,
-            frames=args.frames,
-            name=checked_name(args.name),
-            control=args.control,
-            tray=args.tray,
-            backgrounds=_path(args.backgrounds),
-            vcam_format=args.vcam_format,
-        )
-    )
-
-
-def _size_of(args: argparse.Namespace) -> Size | None:
-    return parse_size(args.size) if args.size else None
-
-
-def _batch_of(args: argparse.Namespace) -> Batch:
-    return check_batch(Batch(args.workers, args.resume, args.ray))
-
-
-def _path(text: str | None) -> Path | None:
-    return path_of(text) if text else None
 
 
 # --- settings ▸ a command ---------------------------------------------------------------------
@@ -160,14 +90,31 @@ def control(args: argparse.Namespace) -> int:
 def video(args: argparse.Namespace) -> int:
     from .commands.video import Outputs, run_video
 
-    look, given = look_of(args), path_of(args.input)
-    layers = _path(args.alpha), _path(args.foreground)
+    if args.input:
+        return _films(args)
+    if not (args.film and args.output):
+        raise SettingsError("video: give IN -o OUT, or many: -i IN ... -d DIR")
+    look, given = look_of(args), path_of(args.film)
+    layers = optional_path(args.alpha), optional_path(args.foreground)
     outputs = Outputs(path_of(args.output), *layers)
     if args.quality is not None:
         outputs = replace(outputs, quality=check_quality(args.quality))
     check_outputs(filter(None, (outputs.composite, *layers)), (given, *files_of(look)))
     run_video(given, outputs, look, networks_of(args))
     return 0
+
+
+def _films(args: argparse.Namespace) -> int:
+    from .commands.films import run_films
+    from .sinks.codecs import QUALITY
+
+    if args.film or args.output or args.alpha or args.foreground or not args.output_dir:
+        raise SettingsError("video: -i IN ... goes with -d DIR; -o, --alpha, --foreground do not")
+    look = look_of(args)
+    kind = args.format or ("mov" if look.background.kind == "none" else "mp4")
+    quality = QUALITY if args.quality is None else check_quality(args.quality)
+    folder, networks = path_of(args.output_dir), networks_of(args)
+    return run_films(args.input, folder, kind, quality, look, networks, batch_of(args))
 
 
 def demo(args: argparse.Namespace) -> int:
@@ -190,12 +137,12 @@ def image(args: argparse.Namespace) -> int:
         output_dir=path_of(args.output_dir),
         background=background,
         box=parse_box(args.box) if args.box else None,
-        scribble=_path(args.scribble),
+        scribble=optional_path(args.scribble),
         stages=args.stages,
         crop=args.crop_to_person,
         wanted=wanted_of(args.light, args.match, background),
     )
-    return run_stills(args.input, task, networks_of(args), _batch_of(args))
+    return run_stills(args.input, task, networks_of(args), batch_of(args))
 
 
 def product(args: argparse.Namespace) -> int:
@@ -206,7 +153,7 @@ def product(args: argparse.Namespace) -> int:
     words = {word: str(value) for word, value in given.items() if value not in (None, False)}
     folder, networks = path_of(args.output_dir), networks_of(args)
     return run_products(
-        args.input or (), _path(args.jobs), words, folder, networks, _batch_of(args)
+        args.input or (), optional_path(args.jobs), words, folder, networks, batch_of(args)
     )
 
 
@@ -219,13 +166,13 @@ def id_(args: argparse.Namespace) -> int:
     words = {"background": args.bg, "paper": args.sheet, "kind": args.format, "number": args.head}
     folder = path_of(args.output_dir)
     task = task_of(folder, args.size, dpi=args.dpi, kb=args.kb, force=args.force, **words)
-    return run_portraits(args.input or (), task, networks_of(args))
+    return run_portraits(args.input or (), task, networks_of(args), batch_of(args))
 
 
 def bench(args: argparse.Namespace) -> int:
     from .commands.bench import run_bench
 
-    look, size = look_of(args), _size_of(args)
+    look, size = look_of(args), size_of(args)
     count = check_frames(args.frames)
     return run_bench(networks_of(args), look, size, count, as_json=args.json, live=args.live)
 

@@ -43,7 +43,10 @@ def run_batch(items: Sequence[Item], work: Work, folder: Path, batch: Batch) -> 
     before = len(found)
     todo = [item for item in items if item.name not in found]
     try:
-        with _bar(len(items), before) as advance, closing(_outcomes(todo, work, batch)) as outcomes:
+        with (
+            _bar(len(items), before, work.unit) as advance,
+            closing(_outcomes(todo, work, batch)) as outcomes,
+        ):
             for item, outcome in outcomes:
                 found[item.name] = outcome
                 say(f"bshm-live: {outcome}" if outcome.error else str(outcome))
@@ -56,7 +59,8 @@ def run_batch(items: Sequence[Item], work: Work, folder: Path, batch: Batch) -> 
     failed = [outcome.error.exit_code for outcome in done if outcome.error]
     if many:
         made = len(done) - before - len(failed)
-        _sum_up(made, len(failed), before, max(SECONDS_LEAST, time.monotonic() - start))
+        seconds = max(SECONDS_LEAST, time.monotonic() - start)
+        _sum_up(made, len(failed), before, seconds, work.unit)
         say(f"report: {report}")
     return failed[0] if failed else 0
 
@@ -104,9 +108,9 @@ class Alone:
             yield item, timed(self._do, item)
 
 
-def _sum_up(done: int, failed: int, before: int, seconds: float) -> None:
+def _sum_up(done: int, failed: int, before: int, seconds: float, unit: str) -> None:
     """The last words of a batch."""
-    parts = [f"{done} done in {seconds:.1f} s ({(done + failed) / seconds:.2f} pictures/s)"]
+    parts = [f"{done} done in {seconds:.1f} s ({(done + failed) / seconds:.2f} {unit}/s)"]
     if before:
         parts.append(f"{before} were done before")
     if failed:
@@ -115,8 +119,8 @@ def _sum_up(done: int, failed: int, before: int, seconds: float) -> None:
 
 
 @contextmanager
-def _bar(count: int, before: int) -> Iterator[Callable[[], None]]:
-    """A bar with pictures/s and the time left, where a person watches; called once an item."""
+def _bar(count: int, before: int, unit: str) -> Iterator[Callable[[], None]]:
+    """A bar with the rate and the time left, where a person watches; called once an item."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Left
@@ -137,6 +141,6 @@ def _bar(count: int, before: int) -> Iterator[Callable[[], None]]:
             nonlocal done
             done += 1
             rate = done / max(SECONDS_LEAST, time.monotonic() - start)
-            bar.update(task, advance=1, rate=f"{rate:.2f} pictures/s")
+            bar.update(task, advance=1, rate=f"{rate:.2f} {unit}/s")
 
         yield advance

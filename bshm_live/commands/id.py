@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..console import say
+from ..errors import SettingsError
 from ..loop.assemble import still_networks
 from ..runtimes.choice import load_head_finder
-from ..settings import Networks
+from ..settings import Batch, Networks
 from ..sinks.photo import Format
-from ..stills import id_files
-from ..stills.files import Outcome
-from ..stills.id_files import IdTask, in_words, run_id
+from ..stills.id_files import IdTask, Photographer, check_id, in_words
+from ..stills.read import Item, listed
 from ..stills.sheet import paper_of
 from ..stills.sizes import find, known, parse_kb
-from .signals import handled
+from .batch import run_batch, share
+from .record import options_key
+from .workers import Do
 
 
 def list_sizes() -> None:
@@ -46,17 +47,29 @@ def task_of(
     return IdTask(output_dir, wanted, background, sides, kind, number, force)
 
 
-@handled()
-def run_portraits(inputs: Sequence[str], task: IdTask, networks: Networks) -> int:
+@dataclass(frozen=True)
+class Portraits:
+    """What `id` does with every portrait; see workers.Work."""
+
+    task: IdTask
+    networks: Networks
+    inputs: frozenset[Path]
+    unit = "pictures"
+
+    def open(self, stack: ExitStack) -> tuple[str, Do]:
+        runtime, wide, tall = still_networks(self.networks, stack)
+        finder = stack.enter_context(closing(load_head_finder(self.networks.threads)))
+        return runtime.description, Photographer(wide, tall, finder, self.task, self.inputs)
+
+    def key(self, item: Item) -> str:
+        return options_key(self.networks, replace(self.task, output_dir=Path()))
+
+
+def run_portraits(inputs: Sequence[str], task: IdTask, networks: Networks, batch: Batch) -> int:
     """Returns the exit code: 0, or that of the first picture that failed."""
-
-    def report(outcome: Outcome) -> None:
-        say(f"bshm-live: {outcome}" if outcome.error else str(outcome))
-
-    with ExitStack() as stack:
-        runtime, wide, tall = still_networks(networks, stack)
-        finder = stack.enter_context(closing(load_head_finder(networks.threads)))
-        code = run_id(inputs, task, id_files.Networks(wide, tall, finder), report)
-    if not code:
-        say(f"cut out on {runtime.description}")
-    return code
+    if not inputs:
+        raise SettingsError("id: nothing to make a photo of; give -i a portrait, a folder or a URL")
+    check_id(task)
+    items, files = listed(inputs)
+    work = Portraits(task, share(networks, batch), files)
+    return run_batch(items, work, task.output_dir, batch)

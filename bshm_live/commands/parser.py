@@ -21,7 +21,7 @@ from ..settings import (
     brief,
 )
 from .parser_look import person_options
-from .parser_stills import batch_options, product_options, whole
+from .parser_stills import batch_options, film_options, product_options, whole
 from .parser_studio import light_options, studio_options
 
 BG_HELP = (
@@ -240,8 +240,7 @@ def _control(commands: Any) -> None:
 
 
 def _video(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", metavar="IN")
-    parser.add_argument("-o", "--output", required=True, metavar="OUT")
+    film_options(parser)
     parser.add_argument("--bg", default="none", help=BG_HELP + "; default: none")
     parser.add_argument("--alpha", metavar="FILE", help=".mkv: lossless 8-bit grey (FFV1)")
     parser.add_argument("--foreground", metavar="FILE", help="the person's own colours on black")
@@ -256,6 +255,7 @@ def _video(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--light-wrap", action="store_true", help=WRAP_HELP)
     studio_options(parser)
     person_options(parser)
+    batch_options(parser)
     _engine_options(parser)
 
 
@@ -291,6 +291,7 @@ def _id(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--head", type=whole, metavar="N", help="of several; the largest is 1")
     parser.add_argument("--force", action="store_true", help="also of what does not fit")
     parser.add_argument("--list", action="store_true", help="the sizes that have names")
+    batch_options(parser)
     _engine_options(parser)
 
 

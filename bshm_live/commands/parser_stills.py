@@ -1,10 +1,12 @@
-"""The words of the command line for many pictures: batches and product pictures."""
+"""The words of the command line for many inputs: batches, films and product pictures."""
 
 from __future__ import annotations
 
 import argparse
 
 from ..settings import brief, whole_number
+
+KINDS = ("mp4", "mov", "mkv", "webm")
 
 
 def whole(text: str) -> int:
@@ -16,7 +18,7 @@ def whole(text: str) -> int:
 
 
 def batch_options(parser: argparse.ArgumentParser) -> None:
-    """How many pictures are done."""
+    """How many inputs are done."""
     parser.add_argument(
         "--workers",
         type=whole,
@@ -29,6 +31,17 @@ def batch_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--resume", action="store_true", help="leave out what an earlier run has finished"
+    )
+
+
+def film_options(parser: argparse.ArgumentParser) -> None:
+    """One film, or many."""
+    parser.add_argument("film", nargs="?", metavar="IN", help="one film, for -o OUT")
+    parser.add_argument("-o", "--output", metavar="OUT")
+    parser.add_argument("-i", "--input", nargs="+", metavar="IN", help="many, or folders, for -d")
+    parser.add_argument("-d", "--output_dir", "--output-dir", metavar="DIR", help="for many")
+    parser.add_argument(
+        "--format", choices=KINDS, help="of many; default: mov where --bg is none, else mp4"
     )
 
 

@@ -255,6 +255,7 @@ class Making:
     folder: Path
     networks: Networks
     inputs: frozenset[Path]
+    unit = "pictures"
 
     def open(self, stack: ExitStack) -> tuple[str, Do]:
         runtime, wide, tall = still_networks(self.networks, stack)

@@ -28,6 +28,7 @@ class Cutting:
     networks: Networks
     inputs: frozenset[Path]
     strokes: Mask8 | None
+    unit = "pictures"
 
     def open(self, stack: ExitStack) -> tuple[str, Do]:
         runtime, wide, tall = still_networks(self.networks, stack)

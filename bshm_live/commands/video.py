@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..compositing.background import Fixed, studio
+from ..compositing.compositor import SOLID
 from ..console import say
 from ..errors import SinkError
 from ..loop.assemble import file_pipeline
@@ -17,8 +18,10 @@ from ..settings import BackgroundSpec, Look, Networks
 from ..sinks import Layer, PictureWriter, VideoWriter, open_file
 from ..sinks.codecs import QUALITY
 from ..sources.video_file import VideoFile, demo_clip
-from ..types import Shot
+from ..types import SPARSE, Shot
 from .signals import end_if_asked, frames, handled, held
+
+SECONDS_LEAST = 1e-6  # to divide by
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,34 @@ class Outputs:
     quality: int = QUALITY
 
 
+@dataclass(frozen=True)
+class Made:
+    """What came of a film: `words` on what, `person` the person's mean share of its frames."""
+
+    words: str
+    count: int
+    seconds: float
+    person: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def rate(self) -> float:
+        return self.count / max(self.seconds, SECONDS_LEAST)
+
+
 @handled()
 def run_video(given: Path, outputs: Outputs, look: Look, networks: Networks) -> None:
     """A file, every frame, each output frame with its own matte."""
+    made = make_film(given, outputs, look, networks)
+    for note in made.notes:
+        say(note)
+    say(f"{outputs.composite}: {made.count} frames, {made.rate:.1f} frames/s, {made.words}")
+
+
+def make_film(
+    given: Path, outputs: Outputs, look: Look, networks: Networks, *, quiet: bool = False
+) -> Made:
+    """All outputs of one file, whole, or none. With a bar unless `quiet`. Raises BshmError."""
     source = VideoFile(given)
     size, fps = look.turned(source.size), source.fps
     with ExitStack() as stack:
@@ -59,11 +87,8 @@ def run_video(given: Path, outputs: Outputs, look: Look, networks: Networks) -> 
         for layer, path in layers:
             if path:
                 files.add(open_file(path, size, fps, layer, quality=outputs.quality))
-        seconds, count = run_with_bar(pipeline, source, files)
-    for note in files.notes():
-        say(note)
-    rate = count / max(seconds, 1e-6)
-    say(f"{outputs.composite}: {count} frames, {rate:.1f} frames/s, {words}")
+        made = run_with_bar(pipeline, source, files, words, quiet=quiet)
+    return replace(made, notes=tuple(files.notes()))
 
 
 @handled()
@@ -81,11 +106,11 @@ def run_demo(output: Path, spec: BackgroundSpec | None, shown: str, networks: Ne
         words, pipeline = file_pipeline(stage, networks, size, stack)
         files = Files(stack)
         files.add(open_file(output, size, source.fps))
-        seconds, count = run_with_bar(pipeline, source, files)
+        made = run_with_bar(pipeline, source, files, words)
     say(
-        f"{output}: the packaged clip, {count} frames of {size[0]}x{size[1]}, "
+        f"{output}: the packaged clip, {made.count} frames of {size[0]}x{size[1]}, "
         f"cut out by MPN, QUN and MRN and put before {shown}; "
-        f"{count / max(seconds, 1e-6):.1f} frames/s on {words}"
+        f"{made.rate:.1f} frames/s on {words}"
     )
 
 
@@ -114,8 +139,10 @@ class Files:
         return [note for writer in self.writers for note in writer.notes]
 
 
-def run_with_bar(pipeline: Pipeline, source: VideoFile, files: Files) -> tuple[float, int]:
-    """Seconds and frames; shows frames/s and the time left."""
+def run_with_bar(
+    pipeline: Pipeline, source: VideoFile, files: Files, words: str, *, quiet: bool = False
+) -> Made:
+    """Runs to the end; shows frames/s and the time left."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -125,17 +152,19 @@ def run_with_bar(pipeline: Pipeline, source: VideoFile, files: Files) -> tuple[f
         TextColumn("{task.fields[rate]:.1f} frames/s"),
         TimeRemainingColumn(),
     )
-    start = time.monotonic()
+    start, person = time.monotonic(), 0.0
     console = Console(stderr=True)
-    quiet = not console.is_terminal
+    quiet = quiet or not console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=quiet) as bar:
         task = bar.add_task("", total=source.count, rate=0.0)
 
         def after(shot: Shot) -> bool:
-            rate = (shot.index + 1) / max(time.monotonic() - start, 1e-6)
+            nonlocal person
+            person += float(shot.alpha[::SPARSE, ::SPARSE].mean()) / SOLID
+            rate = (shot.index + 1) / max(time.monotonic() - start, SECONDS_LEAST)
             bar.update(task, advance=1, rate=rate)
             return True
 
         count = pipeline.run(frames(source), files.writers, after)
     end_if_asked()
-    return time.monotonic() - start, count
+    return Made(words, count, time.monotonic() - start, person / max(count, 1))

@@ -37,8 +37,13 @@ log = logging.getLogger(__name__)
 
 
 class Work(Protocol):
-    """What is done with every item of a batch. Other processes get a copy."""
+    """What is done with every item of a batch. Other processes get a copy.
 
+    `unit` is what its items are called, several of them.
+    """
+
+    @property
+    def unit(self) -> str: ...
     @property
     def networks(self) -> Networks: ...
     def open(self, stack: ExitStack) -> tuple[str, Do]:

@@ -25,6 +25,7 @@ from ..matting.head import HeadFinder
 from ..runtimes.choice import Runtime, get_runtime, lacking, load_bshm, load_head_finder
 from ..runtimes.int8 import is_faster
 from ..runtimes.manifest import load_manifest
+from ..runtimes.official import RUNTIME as OFFICIAL_RUNTIME
 from ..runtimes.official import load_official
 from ..settings import OFFICIAL, TALL, Networks
 from ..sources.video_file import VideoFile, demo_clip
@@ -57,6 +58,11 @@ def preset_for(networks: Networks, size: Size, job: Job, *, on_gpu: bool = False
         return TALL
     best = job == "still" or (on_gpu and job == "live")
     return "quality" if best and "quality" in there else "balanced"
+
+
+def runtime_for(networks: Networks) -> Runtime:
+    """What files are made on. Raises EngineError."""
+    return get_runtime(OFFICIAL_RUNTIME if networks.preset == OFFICIAL else networks.runtime)
 
 
 def load(

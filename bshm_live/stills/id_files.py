@@ -1,27 +1,26 @@
-"""Portraits in; ID photos and sheets of them out.
+"""One portrait in; an ID photo and a sheet of it out.
 
-    inputs ▸ read ▸ heads ▸ photo ▸ sheet ▸ write
+    item ▸ read ▸ heads ▸ photo ▸ sheet ▸ write
 
-A picture that will not do is reported with the reason, and the next one is taken.
+A picture that will not do has an outcome with the reason, and nothing of it is written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..compositing.background import plain
-from ..errors import BshmError, SettingsError, SinkError, SourceError
+from ..errors import BshmError, SinkError, SourceError
 from ..matting.head import HeadFinder
 from ..sinks.photo import Format, encoded
 from ..types import Matting, Picture, Size
 from .cut import Layers, cut_out, matte_still
 from .files import Outcome, ready, write_files
-from .id_photo import Photo, id_photo
-from .read import Names, expand, read_still
+from .id_photo import id_photo
+from .read import Item, read_still
 from .sheet import filled, layout
 from .sizes import PhotoSize, Range, colour_of
 
@@ -49,36 +48,28 @@ class IdTask:
 
 
 @dataclass(frozen=True)
-class Networks:
-    """Those for pictures in landscape and in portrait format, and the head finder."""
-
-    wide: Matting
-    tall: Matting
-    heads: HeadFinder
-
-    def cut(self, picture: Picture) -> Layers:
-        return cut_out(picture, matte_still(self.wide, self.tall, picture))
-
-
-@dataclass(frozen=True)
 class IdOutcome(Outcome):
-    """What became of one portrait; `photo` is its picture with what was measured in it."""
+    """What became of one portrait, with what was measured in its photo of `bytes` bytes.
 
-    photo: Photo | None = None
+    `head` and `eyes` are millimetres: crown to chin, and the eyes' line above the lower edge.
+    """
+
     size: PhotoSize | None = None
+    head: float = 0.0
+    eyes: float = 0.0
+    faults: tuple[str, ...] = ()
     bytes: int = 0
 
     def __str__(self) -> str:
-        if self.photo is None or self.size is None:
+        if self.size is None:
             return super().__str__()
-        (wide, tall), high = self.size.pixels, self.size.printed[1]
-        head, eyes = self.photo.head * high, self.photo.eyes * high
+        (wide, tall), files = self.size.pixels, ", ".join(map(str, self.files))
         line = (
-            f"{self.source} ▸ {', '.join(map(str, self.files))} ({wide}x{tall}, "
-            f"{self.size.dpi} dpi, {self.bytes / 1000:.0f} kB, head {head:.1f} mm, "
-            f"eyes {eyes:.1f} mm above the edge)"
+            f"{self.source} ▸ {files} ({wide}x{tall}, {self.size.dpi} dpi, "
+            f"{self.bytes / 1000:.0f} kB, head {self.head:.1f} mm, "
+            f"eyes {self.eyes:.1f} mm above the edge)"
         )
-        return "; ".join([line, *self.photo.faults])
+        return "; ".join([line, *self.faults])
 
 
 def backdrop(text: str, size: Size) -> Picture:
@@ -92,62 +83,71 @@ def backdrop(text: str, size: Size) -> Picture:
     return np.rint(np.broadcast_to(rows, (size[1], size[0], 3))).astype(np.uint8)
 
 
-def run_id(
-    inputs: Sequence[str],
-    task: IdTask,
-    networks: Networks,
-    report: Callable[[Outcome], None] = lambda outcome: None,
-) -> int:
-    """Makes an ID photo of every picture of `inputs` (files, folders, addresses).
-
-    `report` gets each outcome as soon as it is there. Returns the exit code: 0, or that
-    of the first failure. What would fail for all is raised at once: SettingsError
-    (colour, paper) and SinkError (the folder). The caller closes the networks.
-    """
-    if not inputs:
-        raise SettingsError("id: nothing to make a photo of; give -i a portrait, a folder or a URL")
-    behind = backdrop(task.background or task.size.colours[0], task.size.pixels)
+def check_id(task: IdTask) -> None:
+    """What would fail for every portrait. Raises SettingsError, and SinkError for the folder."""
+    backdrop_of(task)
     if task.paper:
         layout(task.size.pixels, task.size.dpi, task.paper)
-    todo = expand(inputs)
-    names = Names(where for where, _ in todo)
-    folder, code = ready(task.output_dir), 0
-    for where, error in todo:
-        outcome = Outcome(where, error=error)
-        if error is None:
-            target = folder / f"{names.take(where)}_id.{task.kind}"
-            outcome = _one(where, task, networks, behind, target, names.inputs)
-        report(outcome)
-        code = code or (outcome.error.exit_code if outcome.error else 0)
-    return code
+    ready(task.output_dir)
 
 
-def _one(
-    where: str,
-    task: IdTask,
-    networks: Networks,
-    behind: Picture,
-    target: Path,
-    keep: frozenset[Path],
-) -> Outcome:
-    """One portrait to its files; an error becomes the outcome."""
-    try:
-        picture = read_still(where).over(WHITE)
-        heads = networks.heads(picture)
+def backdrop_of(task: IdTask) -> Picture:
+    return backdrop(task.background or task.size.colours[0], task.size.pixels)
+
+
+@dataclass(frozen=True)
+class Photographer:
+    """What all portraits of a run have in common; called, it takes one from its place to files.
+
+    `wide` and `tall` are the networks for pictures in landscape and in portrait format. Files
+    in `inputs` are never replaced. The caller keeps and closes the networks.
+    """
+
+    wide: Matting
+    tall: Matting
+    heads: HeadFinder
+    task: IdTask
+    inputs: frozenset[Path] = frozenset()
+
+    def __call__(self, item: Item) -> Outcome:
+        """An error becomes the outcome."""
+        try:
+            return self._made(item)
+        except (SourceError, SinkError) as error:
+            named = error if item.where in str(error) else type(error)(f"{item.where}: {error}")
+            return Outcome(item.where, error=named)
+        except BshmError as error:
+            return Outcome(item.where, error=error)
+
+    def _made(self, item: Item) -> IdOutcome:
+        task = self.task
+        picture = read_still(item.where).over(WHITE)
         photo = id_photo(
-            picture, heads, networks.cut, task.size, behind, number=task.number, force=task.force
+            picture,
+            self.heads(picture),
+            self._cut,
+            task.size,
+            backdrop_of(task),
+            number=task.number,
+            force=task.force,
         )
+        target = task.output_dir / f"{item.name}_id.{task.kind}"
         files = encoded_files(photo.picture, task, target)
-        write_files(files, next(iter(files)), keep)
-    except SettingsError as error:
-        return Outcome(where, error=error)
-    except (SourceError, SinkError) as error:
-        text = str(error)
-        kind = type(error)
-        return Outcome(where, error=error if where in text else kind(f"{where}: {text}"))
-    except BshmError as error:
-        return Outcome(where, error=error)
-    return IdOutcome(where, tuple(files), photo=photo, size=task.size, bytes=len(files[target]))
+        write_files(files, target, self.inputs)
+        high = task.size.printed[1]
+        return IdOutcome(
+            item.where,
+            tuple(files),
+            photo.person,
+            size=task.size,
+            head=photo.head * high,
+            eyes=photo.eyes * high,
+            faults=photo.faults,
+            bytes=len(files[target]),
+        )
+
+    def _cut(self, picture: Picture) -> Layers:
+        return cut_out(picture, matte_still(self.wide, self.tall, picture))
 
 
 def encoded_files(photo: Picture, task: IdTask, target: Path) -> dict[Path, bytes]:

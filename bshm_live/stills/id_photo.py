@@ -41,13 +41,15 @@ class Photo:
     """BGR (h, w, 3), and what was measured in it.
 
     `head` (crown to chin) and `eyes` (their line above the lower edge) are shares of the
-    height, `turned` the degrees by which it was straightened; `faults` is what does not fit.
+    height, `turned` the degrees by which it was straightened, `person` the share of the photo
+    that is person; `faults` is what does not fit.
     """
 
     picture: Picture
     head: float
     eyes: float
     turned: float
+    person: float
     faults: tuple[str, ...] = ()
 
 
@@ -106,8 +108,8 @@ def id_photo(
         if other is not head and inside(place.of((other.middle - corner)[None]), size.pixels):
             late.append("another head stands inside the photo")
     refuse(faults + late, force)
-    made = placed(layers, place.matrix, backdrop)
-    return Photo(made, place.head, place.eyes, straightening(head), tuple(faults + late))
+    made, person = placed(layers, place.matrix, backdrop)
+    return Photo(made, place.head, place.eyes, straightening(head), person, tuple(faults + late))
 
 
 def refuse(faults: Sequence[str], force: bool) -> None:
@@ -293,12 +295,15 @@ def edges_of(picture: Picture, part: Picture, corner: NDArray[np.int64]) -> list
     return [side for side, is_own in own.items() if is_own]
 
 
-def placed(layers: Layers, matrix: Matrix, backdrop: Picture) -> Picture:
-    """The person's own colours over the backdrop; both are weighted before they are moved."""
+def placed(layers: Layers, matrix: Matrix, backdrop: Picture) -> tuple[Picture, float]:
+    """The person's own colours over the backdrop, and the person's share of it.
+
+    Colours are weighted before they are moved.
+    """
     size: Size = (backdrop.shape[1], backdrop.shape[0])
     share = layers["alpha"].astype(np.float32) / SOLID
     weighted = np.dstack((layers["foreground"] * share[..., None], share * SOLID))
     moved = sampled(weighted, matrix, size)
     front, alpha = np.maximum(moved[..., :3], 0), np.clip(moved[..., 3:] / SOLID, 0, 1)
     made = front + (1 - alpha) * backdrop
-    return np.clip(made + np.float32(0.5), 0, SOLID).astype(np.uint8)
+    return np.clip(made + np.float32(0.5), 0, SOLID).astype(np.uint8), float(alpha.mean())

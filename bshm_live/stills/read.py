@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path, PurePosixPath
@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from ..errors import BshmError, SettingsError, SourceError
 from ..files import is_file, is_folder, path_of, real, within_name_limit
+from ..settings import VIDEOS
 from ..sources.picture import NotAPicture, Still, check_picture, decode, read_picture
 from .download import download
 
@@ -33,20 +34,42 @@ class Item:
     error: BshmError | None = None
 
 
-def listed(inputs: Sequence[str]) -> tuple[list[Item], frozenset[Path]]:
-    """The pictures of files, folders and addresses, and the real paths of all their files.
+def is_picture(path: Path) -> bool:
+    """Going by its content; what is one but cannot be read counts: it fails under its own name."""
+    try:
+        check_picture(path)
+    except NotAPicture:
+        return False
+    except SourceError:
+        pass
+    return True
 
-    Names depend on the inputs and their order alone. Raises SettingsError where nothing is given.
+
+def is_film(path: Path) -> bool:
+    """Going by its ending."""
+    return path.suffix.lower() in VIDEOS
+
+
+def listed(
+    inputs: Sequence[str], wanted: Callable[[Path], bool] = is_picture
+) -> tuple[list[Item], frozenset[Path]]:
+    """The items of files, folders and addresses, and the real paths of all their files.
+
+    Of a folder those files that are `wanted`. Names depend on the inputs and their order
+    alone. Raises SettingsError where nothing is given.
     """
     if not inputs:
         raise SettingsError("nothing to do; give -i a picture, a folder or a URL")
-    todo = expand(inputs)
+    todo = expand(inputs, wanted)
     names = Names(where for where, _ in todo)
     return [Item(where, names.take(where), error) for where, error in todo], names.inputs
 
 
-def expand(inputs: Iterable[str]) -> list[tuple[str, BshmError | None]]:
-    """Files and addresses as they are, a folder as its pictures by name (not recursive)."""
+def expand(
+    inputs: Iterable[str], wanted: Callable[[Path], bool] = is_picture
+) -> list[tuple[str, BshmError | None]]:
+    """Files and addresses as they are, a folder as what is wanted of it by name (not recursive)."""
+    kind = "picture" if wanted is is_picture else "film"
     todo: list[tuple[str, BshmError | None]] = []
     for where in inputs:
         folder = path_of(where)
@@ -58,31 +81,23 @@ def expand(inputs: Iterable[str]) -> list[tuple[str, BshmError | None]]:
         except OSError as error:
             todo.append((where, SourceError(f"{where}: {error.strerror}; check its permissions")))
             continue
-        shown = [(str(p), None) for p in found if taken(p)]
-        nothing = SourceError(f"{where}: no picture in this folder; give one that holds some")
+        shown = [(str(p), None) for p in found if taken(p, wanted, kind)]
+        nothing = SourceError(f"{where}: no {kind} in this folder; give one that holds some")
         todo += shown or [(where, nothing)]
     return todo
 
 
-def taken(path: Path) -> bool:
-    """Whether it is a picture, going by its content; the log names what is skipped.
-
-    What is one but cannot be read is taken, too: it fails under its own name.
-    """
+def taken(path: Path, wanted: Callable[[Path], bool], kind: str) -> bool:
+    """Whether it is a file that is wanted; the log names what is skipped."""
     if is_folder(path):
         log.warning("%s: skipped, a folder; give it by its own name", path)
-        return False
-    if not is_file(path):
+    elif not is_file(path):
         log.warning("%s: skipped, not a file", path)
-        return False
-    try:
-        check_picture(path)
-    except NotAPicture:
-        log.warning("%s: skipped, not a picture", path)
-        return False
-    except SourceError:
-        pass
-    return True
+    elif not wanted(path):
+        log.warning("%s: skipped, not a %s", path, kind)
+    else:
+        return True
+    return False
 
 
 class Names:

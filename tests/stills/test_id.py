@@ -14,12 +14,14 @@ from PIL import Image
 
 from bshm_live.cli import main
 from bshm_live.errors import SourceError
+from bshm_live.matting.bshm import Bshm
 from bshm_live.matting.head import HeadFinder
 from bshm_live.runtimes.choice import cpu_runtime, load_bshm, load_head_finder
 from bshm_live.runtimes.manifest import engines_folder
 from bshm_live.sources.video_file import VideoFile, demo_clip
 from bshm_live.stills.files import Outcome
-from bshm_live.stills.id_files import IdOutcome, IdTask, Networks, run_id
+from bshm_live.stills.id_files import IdOutcome, IdTask, Photographer, check_id
+from bshm_live.stills.read import Item
 from bshm_live.stills.sheet import PAPERS
 from bshm_live.stills.sizes import find
 
@@ -41,9 +43,9 @@ def finder() -> Iterator[HeadFinder]:
 
 
 @pytest.fixture(scope="module")
-def networks(finder: HeadFinder) -> Iterator[Networks]:
+def networks(finder: HeadFinder) -> Iterator[Bshm]:
     with load_bshm("quality", cpu_runtime(), 1) as wide:
-        yield Networks(wide, wide, finder)
+        yield wide
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +56,8 @@ def portrait_photo() -> np.ndarray:
 
 
 class Run:
-    def __init__(self, folder: Path, networks: Networks) -> None:
-        self.folder, self.networks = folder, networks
+    def __init__(self, folder: Path, networks: Bshm, finder: HeadFinder) -> None:
+        self.folder, self.networks, self.finder = folder, networks, finder
         self.outcomes: list[Outcome] = []
 
     def __call__(self, picture: np.ndarray | Path, size: str = SMALL, **options: object) -> int:
@@ -64,7 +66,11 @@ class Run:
             path = self.folder / "in.png"
             cv2.imwrite(str(path), picture)
         task = IdTask(self.folder / "out", find(size), **options)
-        return run_id([str(path)], task, self.networks, self.outcomes.append)
+        check_id(task)
+        make = Photographer(self.networks, self.networks, self.finder, task)
+        self.outcomes.append(make(Item(str(path), "in")))
+        error = self.outcomes[-1].error
+        return error.exit_code if error else 0
 
     def refused(self, picture: np.ndarray, reason: str, **options: object) -> None:
         assert self(picture, **options) == SourceError.exit_code
@@ -78,8 +84,8 @@ class Run:
 
 
 @pytest.fixture
-def run(tmp_path: Path, networks: Networks) -> Run:
-    return Run(tmp_path, networks)
+def run(tmp_path: Path, networks: Bshm, finder: HeadFinder) -> Run:
+    return Run(tmp_path, networks, finder)
 
 
 def test_the_demo_s_head_is_found(finder: HeadFinder, portrait_photo: np.ndarray) -> None:
@@ -112,14 +118,15 @@ def opened(file: Path) -> Image.Image:
 def measured(outcome: Outcome, finder: HeadFinder) -> None:
     """Head height, eye line and level eyes, once more in the finished file."""
     assert isinstance(outcome, IdOutcome)
-    assert outcome.photo is not None
+    assert outcome.size is not None
+    high = outcome.size.printed[1]
     picture = cv2.imread(str(outcome.files[0]))
     tall = picture.shape[0]
     head = finder(picture)[0]
     eyes = 1 - head.eyes[:, 1].mean() / tall
-    assert eyes == pytest.approx(outcome.photo.eyes, abs=EYES_SLACK)
+    assert eyes == pytest.approx(outcome.eyes / high, abs=EYES_SLACK)
     crown = np.flatnonzero((np.abs(picture.astype(int) - picture[2, 2]).max(2) > 60).any(1))[0]
-    assert (head.chin[1] - crown) / tall == pytest.approx(outcome.photo.head, abs=HEAD_SLACK)
+    assert (head.chin[1] - crown) / tall == pytest.approx(outcome.head / high, abs=HEAD_SLACK)
     assert abs(head.tilt) < LEVEL
     assert head.middle[0] / picture.shape[1] == pytest.approx(0.5, abs=0.05)
 

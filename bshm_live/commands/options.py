@@ -1,0 +1,87 @@
+"""The words of the command line as settings: checked here, trusted behind."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..config import read_config
+from ..control.desk import Wish
+from ..control.wire import checked_name
+from ..control.words import LOOK, changed
+from ..errors import SettingsError
+from ..files import path_of
+from ..settings import (
+    BackgroundSpec,
+    Batch,
+    Live,
+    Look,
+    Networks,
+    check_batch,
+    check_live,
+    check_live_networks,
+    check_networks,
+    parse_size,
+)
+from ..types import Size
+
+
+def networks_of(args: argparse.Namespace) -> Networks:
+    steady = not getattr(args, "no_steady", False)
+    check = check_live_networks if args.command in ("live", "bench") else check_networks
+    return check(Networks(args.runtime, args.preset, args.threads, steady, args.precision))
+
+
+def look_of(args: argparse.Namespace) -> Look:
+    """The look in the words of the command line; a scene's, where those say nothing."""
+    if scene := getattr(args, "scene", None):
+        given = read_config().scene(scene)
+    elif args.bg is None:
+        raise SettingsError("--bg is missing: a picture, a video, blur, a colour or none")
+    else:
+        given = {}
+    for name in set(LOOK) - {"rotate", "fit"}:  # they always have a value: a scene's counts more
+        value = getattr(args, name, None)
+        if value not in (None, False):
+            given[name] = "on" if value is True else str(value)
+    nothing = Look(
+        BackgroundSpec("none"), rotate=getattr(args, "rotate", 0), fit=getattr(args, "fit", "cover")
+    )
+    return changed(Wish(nothing, Networks()), given).look
+
+
+def files_of(look: Look) -> tuple[Path | None, ...]:
+    return look.background.path, look.overlay.path if look.overlay else None
+
+
+def live_of(args: argparse.Namespace) -> Live:
+    sinks = [*(args.sink or ["vcam"]), *(["window"] if args.preview else [])]
+    return check_live(
+        Live(
+            source=args.source,
+            sinks=tuple(sinks),
+            size=size_of(args),
+            fps=args.fps,
+            on_trouble=args.on_trouble,
+            on_demand=args.on_demand,
+            stats=args.stats,
+            frames=args.frames,
+            name=checked_name(args.name),
+            control=args.control,
+            tray=args.tray,
+            backgrounds=optional_path(args.backgrounds),
+            vcam_format=args.vcam_format,
+        )
+    )
+
+
+def size_of(args: argparse.Namespace) -> Size | None:
+    return parse_size(args.size) if args.size else None
+
+
+def batch_of(args: argparse.Namespace) -> Batch:
+    return check_batch(Batch(args.workers, args.resume, args.ray))
+
+
+def optional_path(text: str | None) -> Path | None:
+    return path_of(text) if text else None
