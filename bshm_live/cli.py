@@ -16,6 +16,7 @@ from .commands.options import (
     look_of,
     networks_of,
     optional_path,
+    output_folder,
     size_of,
 )
 from .commands.parser import build_parser
@@ -113,7 +114,7 @@ def _films(args: argparse.Namespace) -> int:
     look = look_of(args)
     kind = args.format or ("mov" if look.background.kind == "none" else "mp4")
     quality = QUALITY if args.quality is None else check_quality(args.quality)
-    folder, networks = path_of(args.output_dir), networks_of(args)
+    folder, networks = output_folder(args.output_dir), networks_of(args)
     return run_films(args.input, folder, kind, quality, look, networks, batch_of(args))
 
 
@@ -134,7 +135,7 @@ def image(args: argparse.Namespace) -> int:
 
     background = parse_background(args.bg) if args.bg else None
     task = Task(
-        output_dir=path_of(args.output_dir),
+        output_dir=output_folder(args.output_dir),
         background=background,
         box=parse_box(args.box) if args.box else None,
         scribble=optional_path(args.scribble),
@@ -151,7 +152,7 @@ def product(args: argparse.Namespace) -> int:
     given = {word: getattr(args, word) for word in PARSE}
     # A flag says yes; without one a list of jobs may still say it.
     words = {word: str(value) for word, value in given.items() if value not in (None, False)}
-    folder, networks = path_of(args.output_dir), networks_of(args)
+    folder, networks = output_folder(args.output_dir), networks_of(args)
     return run_products(
         args.input or (), optional_path(args.jobs), words, folder, networks, batch_of(args)
     )
@@ -164,7 +165,7 @@ def id_(args: argparse.Namespace) -> int:
         list_sizes()
         return 0
     words = {"background": args.bg, "paper": args.sheet, "kind": args.format, "number": args.head}
-    folder = path_of(args.output_dir)
+    folder = output_folder(args.output_dir)
     task = task_of(folder, args.size, dpi=args.dpi, kb=args.kb, force=args.force, **words)
     return run_portraits(args.input or (), task, networks_of(args), batch_of(args))
 

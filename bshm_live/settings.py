@@ -177,12 +177,14 @@ class Live:
 class Batch:
     """How many inputs are done: by `workers` processes, or by the Ray cluster at address `ray`.
 
-    `resume` leaves out what is finished.
+    `resume` leaves out what is finished; `cloud` is the folder of an object store that
+    outputs go to.
     """
 
     workers: int = 1
     resume: bool = False
     ray: str | None = None
+    cloud: str | None = None
 
 
 def cores() -> int:

@@ -36,6 +36,7 @@ HOME = {
     "pillow_heif": "sources.picture",
     "httpcore": "stills.download",
     "ray": "commands.cluster",
+    "fsspec": "stills.cloud",
     "tensorflow": "runtimes.official_graph",
     "tf2onnx": "runtimes.official_graph",
     "torch": "",

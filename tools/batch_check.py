@@ -122,6 +122,8 @@ def main() -> None:
             elif way == "two":
                 words = ("--workers", "2")
                 said = run(pictures, work / way, args.preset, *words, victim=WORKER)
+            elif (work / way / REPORT).is_file():
+                said = "made before"
             else:
                 said = run(pictures, work / way, args.preset)
             print(f"  {said}\n  {check(pictures, work / way, work / 'one')}", flush=True)

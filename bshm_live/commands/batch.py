@@ -15,6 +15,7 @@ from ..console import say
 from ..settings import Batch, Networks, cores
 from ..stills.files import Outcome
 from ..stills.read import Item
+from .places import Cloud, Folder, Place, Sending
 from .record import Record, check_report, write_report
 from .signals import handled
 from .workers import Crew, Found, Work, Workers, timed
@@ -36,9 +37,13 @@ def run_batch(items: Sequence[Item], work: Work, folder: Path, batch: Batch) -> 
     Of several items the folder gets a record and report.csv.
     """
     many, start = len(items) > 1, time.monotonic()
+    place: Place = Folder(folder)
+    if batch.cloud:
+        place = Cloud(batch.cloud)
+        work = Sending(work, batch.cloud, folder, frozenset(item.where for item in items))
     if many:
-        check_report(folder)
-    record = Record(folder, work.key)
+        check_report(place)
+    record = Record(place, work.key)
     found = record.finished(items) if batch.resume else {}
     before = len(found)
     todo = [item for item in items if item.name not in found]
@@ -55,7 +60,8 @@ def run_batch(items: Sequence[Item], work: Work, folder: Path, batch: Batch) -> 
                 advance()
     finally:
         done = [found[item.name] for item in items if item.name in found]
-        report = write_report(folder, done) if many else None
+        report = write_report(place, done) if many else None
+        place.close()
     failed = [outcome.error.exit_code for outcome in done if outcome.error]
     if many:
         made = len(done) - before - len(failed)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from ..compositing.background import open_background
 from ..errors import BshmError, SinkError, SourceError
 from ..files import path_of, real
 from ..loop.assemble import runtime_for
 from ..settings import Batch, Look, Networks
+from ..stills.cloud import fetch_to, is_cloud
 from ..stills.files import INSTEAD, Outcome, ready
 from ..stills.read import Item, is_address, is_film, listed
 from .batch import run_batch, share
@@ -51,18 +53,31 @@ class Filming:
         """One film to its file; an error becomes the outcome."""
         target = self.folder / f"{item.name}.{self.kind}"
         try:
-            if is_address(item.where):
-                raise SourceError(f"{item.where}: save it to a file first")
             if real(target) in self.inputs:
                 raise SinkError(f"{target}: is an input of this run; {INSTEAD}")
-            given, outputs = path_of(item.where), Outputs(target, quality=self.quality)
-            made = make_film(given, outputs, self.look, self.networks, quiet=True)
+            with at_hand(item.where) as given:
+                outputs = Outputs(target, quality=self.quality)
+                made = make_film(given, outputs, self.look, self.networks, quiet=True)
         except BshmError as error:
             named = error if item.where in str(error) else type(error)(f"{item.where}: {error}")
             return Outcome(item.where, error=named)
         for note in made.notes:
             log.info(f"{item.where}: {note}")
         return Outcome(item.where, (target,), made.person)
+
+
+@contextmanager
+def at_hand(where: str) -> Iterator[Path]:
+    """A file of this machine, for as long as it is needed. Raises SourceError."""
+    if not is_address(where):
+        yield path_of(where)
+        return
+    if not is_cloud(where):
+        raise SourceError(f"{where}: save it to a file first")
+    with TemporaryDirectory() as temporary:
+        file = Path(temporary) / f"film{Path(where).suffix}"
+        fetch_to(where, file)
+        yield file
 
 
 def run_films(

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import atexit
+import os
+import tempfile
 from pathlib import Path
+from shutil import rmtree
 
 from ..config import read_config
 from ..control.desk import Wish
@@ -23,7 +27,10 @@ from ..settings import (
     check_networks,
     parse_size,
 )
+from ..stills.cloud import is_cloud
 from ..types import Size
+
+NAME_BYTES = 8  # of a folder of our own
 
 
 def networks_of(args: argparse.Namespace) -> Networks:
@@ -80,8 +87,18 @@ def size_of(args: argparse.Namespace) -> Size | None:
 
 
 def batch_of(args: argparse.Namespace) -> Batch:
-    return check_batch(Batch(args.workers, args.resume, args.ray))
+    cloud = args.output_dir if is_cloud(args.output_dir or "") else None
+    return check_batch(Batch(args.workers, args.resume, args.ray, cloud))
 
 
 def optional_path(text: str | None) -> Path | None:
     return path_of(text) if text else None
+
+
+def output_folder(text: str) -> Path:
+    """What was typed as a folder; for a store's address, one of our own until the end."""
+    if not is_cloud(text):
+        return path_of(text)
+    folder = Path(tempfile.gettempdir()) / f"bshm-live-{os.urandom(NAME_BYTES).hex()}"
+    atexit.register(rmtree, folder, ignore_errors=True)
+    return folder

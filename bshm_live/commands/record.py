@@ -9,16 +9,18 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from .. import __version__
 from ..errors import SettingsError, SinkError
-from ..files import is_file, path_of, why_unwritable, write_whole
+from ..files import path_of
 from ..runtimes.official import network_path
 from ..settings import OFFICIAL, Networks
+from ..stills.cloud import is_cloud, stamp_of
 from ..stills.files import INSTEAD, Outcome
 from ..stills.read import Item, is_address
+from .places import Place, stamp
 
 RECORD = ".bshm-live-done.jsonl"
 REPORT = "report.csv"
@@ -28,15 +30,6 @@ BETWEEN = ";"  # the files of one picture
 KEY_LETTERS = 16  # of a SHA-256
 
 log = logging.getLogger(__name__)
-
-
-def stamp(path: Path) -> list[int] | None:
-    """Size in bytes and time of change in ns; None where it cannot be looked at."""
-    try:
-        found = path.stat()
-    except (OSError, ValueError):
-        return None
-    return [found.st_size, found.st_mtime_ns]
 
 
 def options_key(networks: Networks, *options: object, files: Iterable[Path | None] = ()) -> str:
@@ -56,27 +49,26 @@ class Record:
     not there, and so does one whose input or outputs are others now.
     """
 
-    def __init__(self, folder: Path, key: Callable[[Item], str]) -> None:
-        self._folder, self._key = folder, key
-        self._path = folder / RECORD
+    def __init__(self, place: Place, key: Callable[[Item], str]) -> None:
+        self._place, self._key = place, key
         self._mute = False
 
     def add(self, item: Item, outcome: Outcome) -> None:
         """Notes a picture that succeeded. A record that cannot be written is one warning."""
+        names = [PurePath(file).name for file in outcome.files]
         line = json.dumps(
             {
                 **self._of(item),
-                "outputs": {file.name: stamp(file) for file in outcome.files},
+                "outputs": {name: self._place.stamp(name) for name in names},
                 "person": outcome.person,
             }
         )
         try:
-            with self._path.open("a", encoding="ascii") as file:
-                file.write(f"\n{line}\n")  # after a line that was cut off this is one of its own
-        except OSError as error:
+            # After a line that was cut off this is one of its own.
+            self._place.add(RECORD, f"\n{line}\n")
+        except SinkError as error:
             if not self._mute:
-                why = why_unwritable(self._path, error, INSTEAD)
-                log.warning("--resume will do pictures again: %s", why)
+                log.warning("--resume will do pictures again: %s", error)
             self._mute = True
 
     def finished(self, items: Iterable[Item]) -> dict[str, Outcome]:
@@ -87,34 +79,26 @@ class Record:
             line = lines.get(item.name)
             if line is None or {k: line.get(k) for k in self._of(item)} != self._of(item):
                 continue
-            outputs = {self._folder / name: made for name, made in line["outputs"].items()}
-            if outputs and all(made and stamp(file) == made for file, made in outputs.items()):
-                done[item.name] = Outcome(item.where, tuple(outputs), line["person"])
+            outputs: dict[str, Any] = line["outputs"]
+            if outputs and all(
+                made and self._place.stamp(name) == made for name, made in outputs.items()
+            ):
+                files = tuple(map(self._place.path, outputs))
+                done[item.name] = Outcome(item.where, files, line["person"])
         return done
 
     def _of(self, item: Item) -> dict[str, Any]:
         """What has to be the same for a picture not to be done again."""
-        if is_address(item.where):
-            return {
-                "name": item.name,
-                "input": item.where,
-                "stamp": None,
-                "options": self._key(item),
-            }
-        path = path_of(item.where)
-        return {
-            "name": item.name,
-            "input": os.path.abspath(path),
-            "stamp": stamp(path),
-            "options": self._key(item),
-        }
+        where, made = item.where, None
+        if is_cloud(where):
+            made = stamp_of(where)
+        elif not is_address(where):
+            where, made = os.path.abspath(path_of(where)), stamp(path_of(where))
+        return {"name": item.name, "input": where, "stamp": made, "options": self._key(item)}
 
     def _lines(self) -> Mapping[str, Any]:
         """The last line of each NAME."""
-        try:
-            text = self._path.read_text("ascii", errors="replace")
-        except OSError:
-            return {}
+        text = (self._place.read(RECORD) or b"").decode("ascii", errors="replace")
         found = {}
         for line in text.splitlines():
             try:
@@ -125,22 +109,14 @@ class Record:
         return found
 
 
-def check_report(folder: Path) -> None:
+def check_report(place: Place) -> None:
     """Refuses to replace a report.csv that is somebody else's. Raises SettingsError."""
-    path = folder / REPORT
-    if not is_file(path):
-        return
-    try:
-        with path.open("rb") as file:
-            ours = file.read(len(HEAD)) == HEAD
-    except OSError:
-        ours = False
-    if not ours:
-        raise SettingsError(f"{path} is not a report of bshm-live; {INSTEAD}")
+    if place.stamp(REPORT) and not (place.read(REPORT) or b"").startswith(HEAD):
+        raise SettingsError(f"{place.path(REPORT)} is not a report of bshm-live; {INSTEAD}")
 
 
-def write_report(folder: Path, outcomes: Iterable[Outcome]) -> Path:
-    """report.csv in UTF-8, a line for each picture. Raises SinkError."""
+def write_report(place: Place, outcomes: Iterable[Outcome]) -> Path | str:
+    """report.csv in UTF-8, a line for each input. Raises SinkError."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(COLUMNS)
@@ -149,9 +125,5 @@ def write_report(folder: Path, outcomes: Iterable[Outcome]) -> Path:
         person = "" if outcome.error else f"{outcome.person:.4f}"
         error = outcome.error or ""
         table.writerow([outcome.source, files, person, f"{outcome.seconds:.3f}", error])
-    path = folder / REPORT
-    try:
-        write_whole(path, text.getvalue().encode("utf-8", "surrogateescape"))
-    except OSError as error:
-        raise SinkError(why_unwritable(path, error, INSTEAD)) from None
-    return path
+    place.write(REPORT, text.getvalue().encode("utf-8", "surrogateescape"))
+    return place.path(REPORT)

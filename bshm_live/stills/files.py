@@ -29,14 +29,14 @@ INSTEAD = "choose another --output_dir"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one input: its PNGs, or the error.
+    """What became of one input: its files (addresses in an object store), or the error.
 
     `person` is the person's share of the picture, 0 to 1; `seconds` is what it took.
     str() is the line to print.
     """
 
     source: str
-    files: tuple[Path, ...] = ()
+    files: tuple[Path | str, ...] = ()
     person: float = 0.0
     error: BshmError | None = None
     seconds: float = 0.0

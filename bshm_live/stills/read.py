@@ -1,4 +1,4 @@
-"""Where stills come from: files, folders and addresses to pictures."""
+"""Where stills come from: files, folders, addresses and object stores to pictures."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from urllib.parse import unquote
 
 from ..errors import BshmError, SettingsError, SourceError
 from ..files import is_file, is_folder, path_of, real, within_name_limit
-from ..settings import VIDEOS
+from ..settings import PICTURES, VIDEOS
 from ..sources.picture import NotAPicture, Still, check_picture, decode, read_picture
+from .cloud import fetch, inside, is_cloud
 from .download import download
 
 NAME_LONGEST = 100  # characters of a name that is taken from an address
+MORE_PICTURES = frozenset({".gif", ".avif", ".heic", ".heif", ".jp2", ".ppm"})
 ADDED = "_foreground.png"  # the longest that is added to a picture's name
 
 log = logging.getLogger(__name__)
@@ -72,6 +74,9 @@ def expand(
     kind = "picture" if wanted is is_picture else "film"
     todo: list[tuple[str, BshmError | None]] = []
     for where in inputs:
+        if is_cloud(where):
+            todo += expand_cloud(where, wanted, kind)
+            continue
         folder = path_of(where)
         if is_address(where) or not is_folder(folder):
             todo.append((where, None))
@@ -85,6 +90,30 @@ def expand(
         nothing = SourceError(f"{where}: no {kind} in this folder; give one that holds some")
         todo += shown or [(where, nothing)]
     return todo
+
+
+def expand_cloud(
+    where: str, wanted: Callable[[Path], bool], kind: str
+) -> list[tuple[str, BshmError | None]]:
+    """As `expand`, going by the names' endings alone: nothing is fetched yet."""
+    try:
+        names = inside(where)
+    except BshmError as error:
+        return [(where, error)]
+    if names is None:
+        return [(where, None)]
+    ends_well = is_film if wanted is is_film else ends_as_picture
+    found: list[tuple[str, BshmError | None]] = []
+    for name in names:
+        if ends_well(Path(name)):
+            found.append((name, None))
+        else:
+            log.warning("%s: skipped, not a %s", name, kind)
+    return found or [(where, SourceError(f"{where}: no {kind} in this folder"))]
+
+
+def ends_as_picture(path: Path) -> bool:
+    return path.suffix.lower() in PICTURES | MORE_PICTURES
 
 
 def taken(path: Path, wanted: Callable[[Path], bool], kind: str) -> bool:
@@ -135,4 +164,6 @@ def read_still(where: str) -> Still:
     """The picture of a file or an address. Raises SourceError."""
     if not is_address(where):
         return read_picture(path_of(where))
+    if is_cloud(where):
+        return decode(BytesIO(fetch(where)), where)
     return decode(BytesIO(download(where)), where)

@@ -97,6 +97,8 @@ class Deadly:
     log: Path
     networks: Networks
 
+    unit = "pictures"
+
     def open(self, stack: ExitStack) -> tuple[str, "Deadly"]:
         return "nothing", self
 
