@@ -283,7 +283,7 @@ def nobody_s_files(
 ) -> None:
     """The machine's own settings and running programs have no part in a test."""
     folder = tmp_path_factory.mktemp("user", numbered=True)
-    for name in ("XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"):
+    for name in ("XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "BSHM_DATA"):
         monkeypatch.setenv(name, str(folder))
     # What was measured of the networks serves all tests.
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))

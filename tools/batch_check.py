@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 WAYS = ("one", "two", "ray")
-RAY_TASK = "ray::"  # what the command line of a Ray worker at work begins with
+RAY_TASK = "ray::do_there"  # the command line of a Ray worker that has a picture in hand
 WORKER = "multiprocessing.spawn"  # in the command line of a worker of ours
 REPORT = "report.csv"
 LOOK_S = 0.2
