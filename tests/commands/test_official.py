@@ -12,9 +12,12 @@ from conftest import portrait, write_clip
 from onnx import TensorProto, helper
 
 from bshm_live.cli import main
+from bshm_live.control.desk import Wish
+from bshm_live.control.words import changed
 from bshm_live.errors import EngineError, SettingsError
 from bshm_live.matting.official import INPUT, LONGEST, OUTPUT, SOLID, Official
 from bshm_live.runtimes.official import load_official, network_path, note_path
+from bshm_live.settings import BackgroundSpec, Look, Networks
 
 FLOOR, GAIN = 60.0, 2.0  # the twin's alpha: (red - FLOOR) GAIN, in levels up to SOLID
 
@@ -150,6 +153,12 @@ def test_what_makes_no_sense_is_one_line(
     words: list[str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert says in fails(capsys, SettingsError.exit_code, *words)
+
+
+def test_a_running_program_refuses_it() -> None:
+    wish = Wish(Look(BackgroundSpec("none")), Networks())
+    with pytest.raises(SettingsError, match="live takes one of"):
+        changed(wish, {"preset": "official"})
 
 
 def test_other_runtimes_are_refused(twin: Path, capsys: pytest.CaptureFixture[str]) -> None:
