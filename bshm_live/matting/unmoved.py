@@ -7,7 +7,7 @@ import numpy as np
 from ..types import HostMatte, Picture, Tensor
 
 BLOCK = 8  # pixels of the small picture: a block's mean has little of a webcam's noise
-MOVED = 2 / 255  # change of a block's mean, from which on something moved
+MOVED = 4 / 255  # change of a block's mean, from which on something moved
 HINT_MOVED = 0.1  # the same, of the last matte
 HINT_STILL = 0.004  # of any pixel of it: under a level of 255
 
