@@ -192,12 +192,12 @@ def test_a_live_background_that_is_lost_stands_still(
 def test_nothing_is_decoded_while_nobody_asks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bshm_live.compositing.moving.REST_S", 0.2)
+    monkeypatch.setattr("bshm_live.compositing.moving.REST_S", 0.05)
     video = Beside(clip(tmp_path / "loop.mkv", 50), SIZE)
     wait_until(lambda: asked(video) == 3)
-    time.sleep(0.5)
-    before = video._picture
     time.sleep(0.2)
+    before = video._picture
+    time.sleep(0.1)
     assert video._picture is before
     asked(video)
     wait_until(lambda: video(Frame(BLACK, 0, 0.0), None) is not before)

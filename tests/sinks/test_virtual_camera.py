@@ -158,7 +158,7 @@ def test_too_many_frames_are_dropped_at_its_rate(device: Device) -> None:
     camera = VirtualCamera(None, SIZE, 50)
     start = time.monotonic()
     count = 0
-    while time.monotonic() < start + 0.5:
+    while time.monotonic() < start + 0.2:
         camera.send(shot(10 + count % 200))
         count += 1
         time.sleep(0.002)
@@ -194,21 +194,22 @@ def test_a_new_background_does_not_hide_the_person(camera: VirtualCamera, device
 
 def test_nothing_is_shown_after_the_end(camera: VirtualCamera, device: Device) -> None:
     camera.send(shot(45))
+    running = set(threading.enumerate())
     camera.close()
+    assert len(running - set(threading.enumerate())) == 1  # the one that shows has ended
     count = len(device.shown)
-    time.sleep(0.3)
-    assert len(device.shown) == count
     with pytest.raises(SinkError, match="has stopped"):
         camera.send(shot(46))
+    assert len(device.shown) == count
 
 
 def test_a_viewer_gets_the_rate_that_was_announced(device: Device) -> None:
-    """From a webcam that gives a fifth of it in a dark room."""
+    """From a webcam that gives half of it in a dark room."""
     camera = VirtualCamera(None, SIZE, 50)
     camera.send(shot(1))
     start = time.monotonic()
     for level in range(2, 12):
-        time.sleep(0.1)
+        time.sleep(0.04)
         camera.send(shot(level))
     until(lambda: device.shown[-1] == 11)
     seconds, count = time.monotonic() - start, len(device.shown)
@@ -266,8 +267,9 @@ def test_a_device_at_another_size_is_lost_too(
 
 
 def test_tries_become_rare(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sink_vcam, "FIRST_RETRY_S", 0.01)
-    monkeypatch.setattr(sink_vcam, "LAST_RETRY_S", 0.1)
+    waits = [0.004, 0.008, 0.016, 0.03, 0.03, 0.03]  # s, at the least
+    monkeypatch.setattr(sink_vcam, "FIRST_RETRY_S", waits[0])
+    monkeypatch.setattr(sink_vcam, "LAST_RETRY_S", waits[-1])
     tries: list[float] = []
 
     def refuse(*_: object) -> Device:
@@ -278,12 +280,11 @@ def test_tries_become_rare(device: Device, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(sink_vcam, "_open", refuse)
     device.error = OSError(errno.EIO, "no")
     camera.send(shot(1))
-    time.sleep(0.5)
+    until(lambda: len(tries) > len(waits))
     camera.close()
-    assert 3 <= len(tries) <= 9  # 0.01, 0.02, 0.04, 0.08 and then 0.1 s apart
     gaps = [after - before for before, after in itertools.pairwise(tries)]
-    assert gaps[-1] >= 0.09 or len(gaps) < 5
-    assert gaps[-1] > gaps[0]
+    # A busy machine may be late, but is never early.
+    assert all(gap > 0.9 * wait for gap, wait in zip(gaps[1:], waits[1:], strict=False))
 
 
 def test_a_camera_that_is_lost_can_be_closed(device: Device) -> None:

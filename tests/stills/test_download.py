@@ -215,8 +215,8 @@ def test_the_bounds_hold_for_all_redirects_together(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_server_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "WAIT", 0.2)
-    assert "no answer" in says("/", lambda connection, path: time.sleep(0.6))
+    monkeypatch.setattr(module, "WAIT", 0.1)
+    assert "no answer" in says("/", lambda connection, path: time.sleep(0.3))
 
 
 @pytest.mark.parametrize(
