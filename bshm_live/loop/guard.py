@@ -61,9 +61,9 @@ NOBODY = 0.006
 # more on people, 0.85 and less on a room's false alarms. A jump must also last for a moment.
 SURE, JUMP_S = 0.86, 0.06
 # Less than this of somebody new is small: a towel or the back of a chair at the picture's edge
-# may be as sure as a person so far away. Then it must be sure for so long, each time anew:
-# without a hint from its last matte. Who walks in is larger before.
-SMALL, SURE_S = 0.06, 0.2
+# may be as sure as a person so far away, up to 0.91. Then it must be sure for so long, each time
+# anew, without a hint from its last matte; or surer than they. Who walks in is larger before.
+SMALL, SURE_S, SURER = 0.06, 0.2, 0.95
 # In bad light MPN may never be sure. Then it is believed once it has said the same for so long,
 # each time anew; what is small, for longer. A room's false alarms end before.
 DOUBT_S, SMALL_DOUBT_S = 1.0, 3.0
@@ -212,13 +212,13 @@ class Guard:
 
     def _doubtful(self, seen: Sighting, new: Alpha, lasted: float) -> bool:
         """Whether MPN is not sure of what is new, or not yet for long enough."""
-        small = new.mean() < SMALL
-        if certainty(seen, new) < SURE:
+        sure, small = certainty(seen, new), new.mean() < SMALL
+        if sure < SURE:
             self._sure_since = None
             return lasted < (SMALL_DOUBT_S if small else DOUBT_S)
         if self._sure_since is None:
             self._sure_since = seen.time
-        return bool(small and seen.time - self._sure_since < SURE_S)
+        return bool(small and sure < SURER and seen.time - self._sure_since < SURE_S)
 
     def _let_out(self, seen: Sighting) -> None:
         """Remembers what leaves: the last, and of those before it one in a while."""

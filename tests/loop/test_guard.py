@@ -613,9 +613,9 @@ def test_what_is_small_must_be_sure_for_a_moment() -> None:
     """A chair's back at the edge of an empty room is sure in some frames, never in many."""
     fps, frames = 30, 40
     held = frames_of(SURE_S, fps)
-    told = judge([0.0, *[LITTLE] * frames], fps=fps)
+    told = judge([0.0, *[LITTLE] * frames], fps=fps, own=[0.0, *[0.9 * LITTLE] * frames])
     assert told == [True, *[False] * held, *[True] * (frames - held)]
-    wavers = [*[LITTLE] * (held - 1), 0.7 * LITTLE] * 8  # of its mask: sure, and then not
+    wavers = [*[0.9 * LITTLE] * (held - 1), 0.7 * LITTLE] * 8  # of its mask: sure, and then not
     assert judge([LITTLE] * len(wavers), fps=fps, own=wavers) == [False] * len(wavers)
 
 
@@ -628,8 +628,11 @@ def test_what_is_small_and_never_sure_must_last_longer() -> None:
 def test_who_grows_is_shown_once_large_enough() -> None:
     """Whoever comes in waits for no moment once there is more of them."""
     shares = [count / 32 for count in range(1, 6)]
-    told = judge([band(0, share) for share in shares])
-    assert told == [share > SMALL for share in shares]
+    alphas = [band(0, share) for share in shares]
+    assert judge(alphas, own=[0.9 * alpha for alpha in alphas]) == [
+        share > SMALL for share in shares
+    ]
+    assert all(judge(alphas))  # surer than any chair
 
 
 def test_an_inverted_matte_of_the_same_coverage_is_a_jump() -> None:
