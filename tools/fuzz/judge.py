@@ -25,7 +25,10 @@ HUNGRY_MIB = 2048
 
 @dataclass(frozen=True)
 class Result:
-    """How one command ended. `code` None: it did not; `fault`: its traceback or signal."""
+    """How one command ended. `code` None: it did not; `fault`: its traceback or signal.
+
+    `seconds` are the processor's: a busy machine is no fault.
+    """
 
     code: int | None
     told: str

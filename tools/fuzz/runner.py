@@ -22,7 +22,7 @@ from .judge import Result, faults
 from .seeds import make_seeds
 
 ROOT = Path(__file__).resolve().parents[2]
-HANGS_S = 40.0
+HANGS_S = 40.0  # on a machine that has nothing else to do
 ALONE = 60  # one of so many is run as its user would, in a process of its own
 Verdict = tuple[Case, Result, list[str]]
 
@@ -70,8 +70,20 @@ def environment() -> dict[str, str]:
     }
 
 
+def patience() -> float:
+    """Seconds after which a command hangs, on a machine as busy as this one is."""
+    busy = os.getloadavg()[0] / (os.cpu_count() or 1) if hasattr(os, "getloadavg") else 1.0
+    return HANGS_S * max(1.0, busy)
+
+
+def processor_s(who: int) -> float:
+    """Seconds of the processor that this process (RUSAGE_SELF) or its children have had."""
+    used = resource.getrusage(who)
+    return used.ru_utime + used.ru_stime
+
+
 def run_alone(given: Case, folder: Path) -> Result:
-    start = time.monotonic()
+    start, most = processor_s(resource.RUSAGE_CHILDREN), patience()
     words = [sys.executable, "-m", "bshm_live", *given.words]
     try:
         done = subprocess.run(
@@ -81,12 +93,13 @@ def run_alone(given: Case, folder: Path) -> Result:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            timeout=HANGS_S,
+            timeout=most,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return Result(None, "", HANGS_S)
-    told, seconds = done.stderr.decode(errors="replace"), time.monotonic() - start
+        return Result(None, "", most)
+    told = done.stderr.decode(errors="replace")
+    seconds = processor_s(resource.RUSAGE_CHILDREN) - start
     if done.returncode < 0:
         return Result(None, told, seconds, f"ended by signal {-done.returncode}")
     return Result(done.returncode, told, seconds)
@@ -105,18 +118,18 @@ class Worker:
             self._start()
         assert self._pipe is not None
         assert self._process is not None
-        start = time.monotonic()
+        most = patience()
         self._pipe.send((given.words, str(folder)))
         try:
-            if self._pipe.poll(HANGS_S):
-                code, fault, mib = self._pipe.recv()
-                return Result(code, self._words(), time.monotonic() - start, fault, mib)
+            if self._pipe.poll(most):
+                code, fault, mib, seconds = self._pipe.recv()
+                return Result(code, self._words(), seconds, fault, mib)
             fault = "it never ended"
         except EOFError:
             self._process.join()
             fault = f"the process ended: {self._process.exitcode}"
         self.end()
-        return Result(None, self._words(), time.monotonic() - start, fault)
+        return Result(None, self._words(), most, fault)
 
     def _words(self) -> str:
         return self._told.read_text(errors="replace")
@@ -148,10 +161,11 @@ def serve(pipe: Connection, told: str) -> None:
         os.ftruncate(out, 0)
         os.chdir(folder)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        start = processor_s(resource.RUSAGE_SELF)
         code, fault = call(main, words)
         sys.stderr.flush()
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before  # KiB on Linux
-        pipe.send((code, fault, grown / 1024))
+        pipe.send((code, fault, grown / 1024, processor_s(resource.RUSAGE_SELF) - start))
 
 
 def call(main, words: list[str]) -> tuple[int, str]:  # type: ignore[no-untyped-def]
