@@ -117,10 +117,9 @@ class Matting:
             raise SettingsError("box and scribble: give one of them")
         image = self._bgr(picture)
         size: Size = (image.shape[1], image.shape[0])
-        networks = self._networks(size, "still")
         strokes = None if scribble is None else (np.asarray(scribble) > 0) * np.uint8(255)
         hint = hint_for(image, box, strokes)
-        return self._cut(image, matte_of(networks, image, hint), Compositor(size))
+        return self._cut(image, matte_of(self._for_stills, image, hint), Compositor(size))
 
     def frames(self, pictures: Iterable[Picture], *, steady: bool = True) -> Iterator[Cut]:
         """Cuts the person out of every picture of a video, each with a matte of its own.
@@ -152,6 +151,9 @@ class Matting:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _for_stills(self, size: Size) -> AnyMatting:
+        return self._networks(size, "still")
 
     def _networks(self, size: Size, job: Job) -> AnyMatting:
         """Those for pictures of a size, loaded when they are first needed."""

@@ -173,38 +173,6 @@ class Live:
     vcam_format: VcamFormat = "I420"
 
 
-@dataclass(frozen=True)
-class Batch:
-    """How many inputs are done: by `workers` processes, or by the Ray cluster at address `ray`.
-
-    `resume` leaves out what is finished; `cloud` is the folder of an object store that
-    outputs go to.
-    """
-
-    workers: int = 1
-    resume: bool = False
-    ray: str | None = None
-    cloud: str | None = None
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
-def check_batch(batch: Batch) -> Batch:
-    """The same, once it makes sense. Raises SettingsError."""
-    most = THREADS_A_CORE * cores()
-    if not 1 <= batch.workers <= most:
-        raise SettingsError(
-            f"--workers {batch.workers}: must be between 1 and {most} on this machine"
-        )
-    if batch.ray and batch.workers > 1:
-        raise SettingsError("--ray has workers of its own: leave out --workers")
-    return batch
-
-
 def check_networks(networks: Networks) -> Networks:
     """The same, once it makes sense. Raises SettingsError."""
     most = THREADS_A_CORE * (os.cpu_count() or 1)

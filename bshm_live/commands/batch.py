@@ -12,9 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..console import say
-from ..settings import Batch, Networks, cores
+from ..settings import Networks
 from ..stills.files import Outcome
 from ..stills.read import Item
+from .options import Batch, cores
 from .places import Cloud, Folder, Place, Sending
 from .record import Record, check_report, write_report
 from .signals import handled

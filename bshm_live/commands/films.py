@@ -13,11 +13,12 @@ from ..compositing.background import open_background
 from ..errors import BshmError, SinkError, SourceError
 from ..files import path_of, real
 from ..loop.assemble import runtime_for
-from ..settings import Batch, Look, Networks
+from ..settings import Look, Networks
 from ..stills.cloud import fetch_to, is_cloud
 from ..stills.files import INSTEAD, Outcome, ready
 from ..stills.read import Item, is_address, is_film, listed
 from .batch import run_batch, share
+from .options import Batch
 from .record import options_key
 from .video import Outputs, make_film
 from .workers import Do

@@ -10,13 +10,14 @@ from pathlib import Path
 from ..errors import SettingsError
 from ..loop.assemble import still_networks
 from ..runtimes.choice import load_head_finder
-from ..settings import Batch, Networks
+from ..settings import Networks
 from ..sinks.photo import Format
 from ..stills.id_files import IdTask, Photographer, check_id, in_words
 from ..stills.read import Item, listed
 from ..stills.sheet import paper_of
 from ..stills.sizes import find, known, parse_kb
 from .batch import run_batch, share
+from .options import Batch
 from .record import options_key
 from .workers import Do
 

@@ -6,6 +6,7 @@ import argparse
 import atexit
 import os
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
 
@@ -16,12 +17,11 @@ from ..control.words import LOOK, changed
 from ..errors import SettingsError
 from ..files import path_of
 from ..settings import (
+    THREADS_A_CORE,
     BackgroundSpec,
-    Batch,
     Live,
     Look,
     Networks,
-    check_batch,
     check_live,
     check_live_networks,
     check_networks,
@@ -31,6 +31,26 @@ from ..stills.cloud import is_cloud
 from ..types import Size
 
 NAME_BYTES = 8  # of a folder of our own
+
+
+@dataclass(frozen=True)
+class Batch:
+    """How many inputs are done: by `workers` processes, or by the Ray cluster at address `ray`.
+
+    `resume` leaves out what is finished; `cloud` is the folder of an object store that
+    outputs go to.
+    """
+
+    workers: int = 1
+    resume: bool = False
+    ray: str | None = None
+    cloud: str | None = None
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def networks_of(args: argparse.Namespace) -> Networks:
@@ -84,6 +104,18 @@ def live_of(args: argparse.Namespace) -> Live:
 
 def size_of(args: argparse.Namespace) -> Size | None:
     return parse_size(args.size) if args.size else None
+
+
+def check_batch(batch: Batch) -> Batch:
+    """The same, once it makes sense. Raises SettingsError."""
+    most = THREADS_A_CORE * cores()
+    if not 1 <= batch.workers <= most:
+        raise SettingsError(
+            f"--workers {batch.workers}: must be between 1 and {most} on this machine"
+        )
+    if batch.ray and batch.workers > 1:
+        raise SettingsError("--ray has workers of its own: leave out --workers")
+    return batch
 
 
 def batch_of(args: argparse.Namespace) -> Batch:

@@ -17,7 +17,7 @@ from ..compositing.compositor import SOLID
 from ..errors import BshmError, SettingsError, SourceError
 from ..files import path_of, real, why_unreadable
 from ..loop.assemble import still_networks
-from ..settings import DIGITS, Batch, Networks, brief, parse_colour
+from ..settings import DIGITS, Networks, brief, parse_colour
 from ..sinks.photo import FORMATS, Format, encoded
 from ..sources.picture import read_picture
 from ..stills.cut import cut_out, matte_still
@@ -26,6 +26,7 @@ from ..stills.product import Place, in_scene, on_canvas, subject
 from ..stills.read import Item, listed, read_still
 from ..types import Matting, Picture, Size
 from .batch import run_batch, share
+from .options import Batch
 from .record import options_key
 from .workers import Do
 

@@ -11,11 +11,12 @@ from ..compositing.grading import Wanted, wanted
 from ..control.touches import light_of, strength_of
 from ..errors import SettingsError
 from ..loop.assemble import still_networks
-from ..settings import OFFICIAL, BackgroundSpec, Batch, Networks
+from ..settings import OFFICIAL, BackgroundSpec, Networks
 from ..stills.files import Cutter, Task, check_task
 from ..stills.read import Item, listed
 from ..types import Mask8
 from .batch import run_batch, share
+from .options import Batch
 from .record import options_key
 from .workers import Do
 

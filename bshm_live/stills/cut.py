@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import cv2
@@ -16,6 +16,7 @@ from ..compositing.grading import NOTHING, Grading, Wanted
 from ..compositing.opacity import cut_away
 from ..errors import SettingsError, SourceError
 from ..matting.bshm import Bshm
+from ..matting.closer import joined, person_box
 from ..matting.tiles import refine_tiles
 from ..settings import BackgroundSpec, brief
 from ..sources.picture import read_picture
@@ -35,20 +36,32 @@ Layers = Mapping[str, NDArray[np.uint8]]
 def matte_still(
     wide: Matting, tall: Matting, picture: Picture, *, hint: Alpha | None = None
 ) -> Matte:
-    """`matte_of` by the networks of the picture's orientation."""
-    height, width = picture.shape[:2]
-    return matte_of(tall if height > width else wide, picture, hint)
+    """`matte_of` by networks for landscape and portrait format."""
+    return matte_of(lambda size: tall if size[1] > size[0] else wide, picture, hint)
 
 
-def matte_of(networks: Matting, picture: Picture, hint: Alpha | None = None) -> Matte:
-    """Matte of one BGR picture (H, W, 3).
+def matte_of(
+    networks_for: Callable[[Size], Matting], picture: Picture, hint: Alpha | None = None
+) -> Matte:
+    """Matte of one BGR picture (H, W, 3), by the networks for pictures of its size.
 
-    Of a picture clearly larger than the networks' size, alpha, guide and residual are larger
-    too. `hint` (any size, [0, 1]) covers the picture: 1 says person. Raises EngineError.
+    Who fills little of it is looked at twice. Of a picture clearly larger than the networks'
+    size, alpha, guide and residual are larger too. `hint` (any size, [0, 1]) covers the
+    picture: 1 says person. Raises EngineError.
     """
+    size: Size = (picture.shape[1], picture.shape[0])
+    networks = networks_for(size)
     matte = networks.matte(picture, hint)
-    # The official network sees each picture at its own size.
-    return refine_tiles(networks, picture, matte) if isinstance(networks, Bshm) else matte
+    if not isinstance(networks, Bshm):
+        return matte  # the official network sees each picture at its own size
+    if hint is None and (box := person_box(matte.alpha, size)) is not None:
+        x, y, width, height = box
+        near = networks_for((width, height))
+        # Upright people stretched to a wide size are seen no better than before.
+        if isinstance(near, Bshm) and (height > width) == (near.low[0] > near.low[1]):
+            part = np.ascontiguousarray(picture[y : y + height, x : x + width])
+            matte = joined(picture, matte, near.matte(part), box)
+    return refine_tiles(networks, picture, matte)
 
 
 def cut_out(

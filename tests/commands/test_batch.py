@@ -17,9 +17,10 @@ from conftest import portrait
 
 from bshm_live.cli import main
 from bshm_live.commands.batch import run_batch, share
+from bshm_live.commands.options import Batch, check_batch
 from bshm_live.commands.record import RECORD, REPORT
 from bshm_live.errors import EngineError, SettingsError, SourceError
-from bshm_live.settings import Batch, Networks, check_batch
+from bshm_live.settings import Networks
 from bshm_live.stills.files import Outcome
 from bshm_live.stills.read import Item
 
@@ -230,7 +231,7 @@ def test_a_bar_tells_how_fast_it_is(
 
 
 def test_each_worker_gets_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("commands.batch", "settings"):
+    for module in ("commands.batch", "commands.options"):
         monkeypatch.setattr(f"bshm_live.{module}.cores", lambda: 8)
     counts = (1, 2, 3, 8, 16)
     threads = [share(Networks(), Batch(n)).threads for n in counts]

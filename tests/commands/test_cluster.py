@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from test_batch import image, outputs, pictures, report
 
+from bshm_live.commands.options import Batch, check_batch
 from bshm_live.errors import SettingsError
-from bshm_live.settings import Batch, check_batch
 
 ray = pytest.importorskip("ray", reason="needs the extra ray")
 
