@@ -14,7 +14,7 @@ import numpy as np
 
 from ..compositing.background import cover, studio
 from ..gpu.parts import open_gpu
-from ..loop.assemble import paced, preset_for
+from ..loop.assemble import head_finder, paced, preset_for
 from ..loop.clock import quantiles, stage_table
 from ..loop.parts import Always, cpu_parts
 from ..loop.pipeline import Pipeline
@@ -89,7 +89,7 @@ def measured(
     with ExitStack() as stack:
         runtime, parts = parts_of(runtime, preset, networks, size, stack)
         stage = open_stage(look, size)
-        pipeline = Pipeline(Always(parts), lambda: stage, size)
+        pipeline = Pipeline(Always(parts), lambda: stage, size, find=head_finder(stack))
         pipeline.clock = clock = CpuClock()
         sink = VirtualCamera(size) if live else Null()
         pipeline.run(frames(size, WARM_UP), [sink])

@@ -111,6 +111,7 @@ def _bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bg", default="#00b140", help=BG_HELP)
     parser.add_argument("--light-wrap", action="store_true", help=WRAP_HELP)
     studio_options(parser)
+    person_options(parser)
     _engine_options(parser)
 
 

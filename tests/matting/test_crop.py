@@ -62,7 +62,7 @@ def test_what_is_much_larger_is_no_mosaic() -> None:
 
 
 @given(windows(), windows(), share, share)
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 def test_a_change_moves_every_point_to_where_it_is_shown(
     before: Window, now: Window, x: float, y: float
 ) -> None:
