@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from conftest import ArraySource, FakeEngine, ListSink, fake_networks, loop_of, portrait, stages
@@ -15,14 +17,16 @@ from bshm_live.errors import EngineError
 from bshm_live.gpu.compositor import GpuCompositor
 from bshm_live.gpu.parts import GpuParts, gpu_parts
 from bshm_live.loop.in_flight import InFlight
-from bshm_live.loop.parts import Always
+from bshm_live.loop.parts import Always, cpu_parts
 from bshm_live.loop.pipeline import Pipeline
+from bshm_live.loop.stage import Stage
 from bshm_live.matting.bshm import Bshm
+from bshm_live.matting.head import Head
 from bshm_live.matting.temporal import Steadier
 from bshm_live.runtimes.manifest import load_manifest
 from bshm_live.runtimes.onnxruntime import OnnxRuntimeEngine
 from bshm_live.sources.video_file import VideoFile, demo_clip
-from bshm_live.types import Frame, Matte, Shot
+from bshm_live.types import Frame, Matte, Place, Shot
 
 SIZE = (256, 128)
 BACKDROP = (10, 200, 30)
@@ -109,6 +113,42 @@ def test_the_loop_gives_what_it_gives_on_the_cpu(
     twin(parts).check_fences()
     parts.close()
     assert not twin(parts).held
+
+
+@pytest.mark.usefixtures("sure")
+@pytest.mark.parametrize(
+    "look", [{"framing": "head"}, {"subject": 1}, {"place": Place(75, 100, 50)}]
+)
+def test_framing_subject_and_place_are_the_same_on_the_gpu(
+    make: Callable[..., GpuParts], look: dict[str, Any]
+) -> None:
+    """The window moves, and with it what is remembered; the other person's alpha goes."""
+    pictures = [portrait(*SIZE, centre=(90, 60), radius=34, soft=12, seed=1).picture] * 12
+    for picture in pictures[:1]:
+        cv2.circle(picture, (225, 100), 14, (200, 210, 230), -1)
+    points = np.full((7, 2), 60, np.float32) + np.array([[30, 0]], np.float32)
+    points[5:] = (90, 90), (90, 30)
+    shots = []
+    parts = make()
+    for these in (cpu_parts(Bshm(*fake_networks()), SIZE), parts):
+        stage, sink = Stage(Fixed(plain(BACKDROP, SIZE)), **look), ListSink(needs_foreground=True)
+        find = lambda picture: [Head(points, 0.9)]  # noqa: E731
+        pipeline = Pipeline(Always(these), lambda stage=stage: stage, SIZE, find=find)  # type: ignore[misc]
+        pipeline.run(ArraySource(pictures, fps=8), [sink])
+        shots.append(sink.shots)
+    for one, other in zip(*shots, strict=True):
+        assert one.has_person
+        assert other.has_person
+        apart = np.abs(one.composite.astype(int) - other.composite)
+        assert apart.mean() < 0.3  # where two people are parted the grids may differ by a cell
+        assert np.quantile(apart, 0.98) <= 2
+    if "framing" in look:
+        first, last = shots[1][0].alpha, shots[1][-1].alpha
+        assert (last > 127).mean() > 1.1 * (first > 127).mean()
+    if "subject" in look:
+        assert not shots[1][-1].alpha[:, 205:].any()
+    twin(parts).check_fences()
+    parts.close()
 
 
 def test_real_networks_agree_on_real_frames() -> None:
