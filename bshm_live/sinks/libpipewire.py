@@ -29,10 +29,11 @@ OUTPUT, ANY_NODE = 1, 0xFFFFFFFF
 MAP_BUFFERS, DRIVER = 1 << 2, 1 << 3  # flags of a stream: memory is mapped, we set the pace
 ERROR, UNCONNECTED, CONNECTING, PAUSED, STREAMING = range(-1, 4)  # its states
 EVENTS_VERSION = 2
-META_HEADER = 1
+META_HEADER, META_BUSY = 1, 7
 
 StateChanged = ctypes.CFUNCTYPE(None, c_void_p, c_int, c_int, c_char_p)
 ParamChanged = ctypes.CFUNCTYPE(None, c_void_p, c_uint32, c_void_p)
+OneBuffer = ctypes.CFUNCTYPE(None, c_void_p, c_void_p)
 
 
 class Events(ctypes.Structure):
@@ -45,8 +46,8 @@ class Events(ctypes.Structure):
         ("control_info", c_void_p),
         ("io_changed", c_void_p),
         ("param_changed", ParamChanged),
-        ("add_buffer", c_void_p),
-        ("remove_buffer", c_void_p),
+        ("add_buffer", OneBuffer),
+        ("remove_buffer", OneBuffer),
         ("process", c_void_p),
         ("drained", c_void_p),
         ("command", c_void_p),
@@ -90,6 +91,12 @@ class Header(ctypes.Structure):
         ("dts_offset", c_int64),
         ("seq", c_uint64),
     )
+
+
+class Busy(ctypes.Structure):
+    """struct spa_meta_busy: how many look at a buffer"""
+
+    _fields_ = (("flags", c_uint32), ("count", c_uint32))
 
 
 class Buffer(ctypes.Structure):

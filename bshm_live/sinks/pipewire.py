@@ -38,6 +38,7 @@ READY_S = 3.0  # that the server has for its answer
 BUFFERS, LEAST_BUFFERS, MOST_BUFFERS = 8, 3, 16
 RATE_PARTS = 1001  # 30000/1001 is a rate of cameras
 POLL_S = 0.1
+STARVED_S = 1.0  # without a free buffer: a reader that was killed gives none back
 
 # Numbers of spa/param/param.h, spa/param/format.h and spa/param/buffers.h
 ENUM_FORMAT, FORMAT, BUFFERS_PARAM, META = 3, 4, 5, 6
@@ -66,14 +67,18 @@ class PipewireCamera:
         self._pixels: Picture | None = None  # the picture in the format `_made_for`
         self._made_for: PixelFormat | None = None
         self._count = 0
+        self._free_at = time.monotonic()
         # What PipeWire's thread writes: it holds the loop's lock meanwhile.
         self._state = pw.UNCONNECTED
         self._format: PixelFormat | None = None
+        self._buffers: dict[int, pw.Buffer] = {}
         self._changed = threading.Condition()
         self._events = pw.Events(
             version=pw.EVENTS_VERSION,
             state_changed=pw.StateChanged(self._on_state),
             param_changed=pw.ParamChanged(self._on_param),
+            add_buffer=pw.OneBuffer(self._on_buffer),
+            remove_buffer=pw.OneBuffer(lambda _, buffer: self._buffers.pop(buffer, None)),
         )
         self._loop = self._library.pw_thread_loop_new(b"camera", None)
         self._stream = self._library.pw_stream_new_simple(
@@ -164,21 +169,37 @@ class PipewireCamera:
                 found = buffer.contents.buffer.contents
                 _fill(found, wanted.stride(self._size), pixels, self._count)
                 self._library.pw_stream_queue_buffer(self._stream, buffer)
+                self._free_at = time.monotonic()
                 break
+        if tries and time.monotonic() - self._free_at > STARVED_S:
+            self._free_all()
         self._library.pw_stream_trigger_process(self._stream)
+
+    def _free_all(self) -> None:
+        """Nobody looks at any buffer any more; the loop is locked."""
+        self._free_at = time.monotonic()
+        for buffer in self._buffers.values():
+            for meta in buffer.metas[: buffer.n_metas]:
+                if meta.type == pw.META_BUSY:
+                    pw.Busy.from_address(meta.data).count = 0
 
     # What follows runs in PipeWire's thread.
 
     def _on_state(self, _: int, old: int, new: int, error: bytes | None) -> None:
-        if old == pw.STREAMING:
+        if old == pw.STREAMING and new == pw.PAUSED:
             self._library.pw_stream_flush(self._stream, False)  # the next one sees none of these
+            self._free_all()
         with self._changed:
             self._state = new
             self._changed.notify_all()
+        self._free_at = time.monotonic()
         if new == pw.STREAMING:
             self.watched.set()
         else:
             self.watched.clear()
+
+    def _on_buffer(self, _: int, buffer: int) -> None:
+        self._buffers[buffer] = pw.StreamBuffer.from_address(buffer).buffer.contents
 
     def _on_param(self, _: int, which: int, param: int | None) -> None:
         """A reader has chosen a format, or all are gone."""

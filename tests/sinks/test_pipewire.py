@@ -44,6 +44,24 @@ HEADER = (
 )
 
 
+class Room:
+    """One buffer, as PipeWire lays it out."""
+
+    def __init__(self, size: int = 1 << 16) -> None:
+        self.memory = ctypes.create_string_buffer(size)
+        self.header, self.busy, self.chunk = pw.Header(), pw.Busy(), pw.Chunk()
+        where = ctypes.addressof(self.memory)
+        data = pw.Data(data=where, maxsize=size, chunk=ctypes.pointer(self.chunk))
+        metas = (
+            pw.Meta(type=pw.META_HEADER, size=32, data=ctypes.addressof(self.header)),
+            pw.Meta(type=pw.META_BUSY, size=8, data=ctypes.addressof(self.busy)),
+        )
+        self.buffer = pw.Buffer(
+            n_metas=2, n_datas=1, metas=(pw.Meta * 2)(*metas), datas=(pw.Data * 1)(data)
+        )
+        self.own = pw.StreamBuffer(buffer=ctypes.pointer(self.buffer))
+
+
 class Server:
     """libpipewire and a server, in memory: readers come and go by `read` and `leave`."""
 
@@ -53,11 +71,10 @@ class Server:
         self.shown: list[bytes] = []
         self.times: list[int] = []
         self.triggered = self.flushed = self.queued = 0
-        self.busy = 0  # buffers that a reader still looks at
         self.taken = True  # whether readers take what is queued
         self.wishes: list[bytes] = []
         self.locked = False
-        self.roomy = 1 << 20  # bytes of each buffer
+        self.pool = [Room() for _ in range(4)]
 
     def __getattr__(self, name: str) -> Callable[..., int]:
         if name.startswith("pw_thread_loop"):
@@ -95,29 +112,17 @@ class Server:
 
     def pw_stream_get_time_n(self, stream: int, now: object, size: int) -> int:
         now._obj.queued_buffers = self.queued  # type: ignore[attr-defined]
-        now._obj.avail_buffers = 4  # type: ignore[attr-defined]
+        now._obj.avail_buffers = len(self.pool)  # type: ignore[attr-defined]
         return 0
 
     def pw_stream_dequeue_buffer(self, stream: int) -> object:
         assert self.locked
-        if self.busy:
-            self.busy -= 1
+        room = self.pool.pop(0)
+        self.pool.append(room)
+        if room.busy.count:
             return None
-        self.memory = ctypes.create_string_buffer(self.roomy)
-        self.header = pw.Header()
-        self.chunk = pw.Chunk()
-        data = (pw.Data * 1)(
-            pw.Data(
-                data=ctypes.addressof(self.memory),
-                maxsize=self.roomy,
-                chunk=ctypes.pointer(self.chunk),
-            )
-        )
-        meta = (pw.Meta * 1)(
-            pw.Meta(type=pw.META_HEADER, size=32, data=ctypes.addressof(self.header))
-        )
-        self.buffer = pw.Buffer(n_metas=1, n_datas=1, metas=meta, datas=data)
-        return ctypes.pointer(pw.StreamBuffer(buffer=ctypes.pointer(self.buffer)))
+        self.memory, self.header, self.chunk = room.memory, room.header, room.chunk
+        return ctypes.pointer(room.own)
 
     def pw_stream_queue_buffer(self, stream: int, buffer: object) -> int:
         self.queued += 1
@@ -149,6 +154,8 @@ class Server:
         chosen = pod.build(node.OF_FORMAT, node.FORMAT, {node.PIXELS: pod.identity(pixels.spa)})
         kept = ctypes.create_string_buffer(chosen, len(chosen))
         self.events.param_changed(None, node.FORMAT, ctypes.addressof(kept))
+        for room in self.pool:
+            self.events.add_buffer(None, ctypes.addressof(room.own))
         self.go(pw.STREAMING)
 
     def leave(self) -> None:
@@ -244,17 +251,38 @@ def test_pictures_do_not_grow_old_in_a_queue(server: Server, camera: PipewireCam
 
 def test_a_buffer_that_is_looked_at_is_not_written(server: Server, camera: PipewireCamera) -> None:
     server.read(BGRX)
-    server.busy = 3
+    for room in server.pool[:3]:
+        room.busy.count = 1
     camera.show(picture(5))
     assert len(server.shown) == 1  # there was a fourth
-    server.busy = 4
+    server.pool[-1].busy.count = 1
     camera.show(picture(6))
     assert len(server.shown) == 1
 
 
-def test_a_buffer_that_is_too_small_shows_nothing(server: Server, camera: PipewireCamera) -> None:
+def test_the_dead_keep_no_buffers(
+    server: Server, camera: PipewireCamera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Readers that were killed never say that they are done."""
     server.read(BGRX)
-    server.roomy = 100
+    for room in server.pool:
+        room.busy.count = 1
+    camera.show(picture(6))
+    assert not server.shown
+    monkeypatch.setattr(node, "STARVED_S", 0.0)
+    camera.again()
+    camera.again()
+    assert server.shown[0][0] == 6
+    server.pool[0].busy.count = 1
+    server.leave()
+    assert not any(room.busy.count for room in server.pool)
+    server.events.remove_buffer(None, ctypes.addressof(server.pool[0].own))
+    assert len(camera._buffers) == len(server.pool) - 1
+
+
+def test_a_buffer_that_is_too_small_shows_nothing(server: Server, camera: PipewireCamera) -> None:
+    server.pool = [Room(100)]
+    server.read(BGRX)
     camera.show(picture(77))
     assert server.shown == [b""]
     assert server.memory.raw == bytes(100)
