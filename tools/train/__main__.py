@@ -1,4 +1,4 @@
-"""Trains MPN, QUN and MRN in order; goes on where it was stopped.
+"""Trains MPN, QUN, MRN and the MPN of `fast` in order; goes on where it was stopped.
 
     python -m tools.train --data ../shared/data            # on two CPU cores
     python -m tools.train --data ../shared/data --start engines --seed 1   # from released weights
@@ -21,7 +21,7 @@ from . import store
 from .batches import Store
 from .crops import Crops, build_crops
 from .data import Photos
-from .stages import train_all
+from .stages import Taught, train_all, train_fast
 
 
 def main() -> None:
@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(".train"))
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--minutes", type=float, nargs=4, default=(60, 12, 35, 10))
+    parser.add_argument("--fast-minutes", type=float, default=16, help="of MPN for `fast` alone")
     parser.add_argument("--frames", type=int, default=26000, help="stills in the store")
     parser.add_argument("--crops", type=int, default=12000, help="crops for MRN")
     parser.add_argument("--seed", type=int, default=0)
@@ -45,7 +46,11 @@ def main() -> None:
         build_crops(photos, args.crops)
         return Crops(args.work, args.device)
 
-    train_all(Store(args.work, args.device), crops, args.minutes, args.work, args.start)
+    frames = Store(args.work, args.device)
+    train_all(frames, crops, args.minutes, args.work, args.start)
+    taught = Taught()
+    taught.load_state_dict(torch.load(args.work / "mpn.pt", weights_only=True)["average"])
+    train_fast(frames, taught.to(args.device), args.fast_minutes, args.work)
 
 
 if __name__ == "__main__":

@@ -104,6 +104,18 @@ class Store:
         whole = {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
         return self._tensors(whole, from_clips, size)
 
+    def empty(self) -> Rows:
+        """The stills in which nobody is, as indices."""
+        filled = [
+            part["alpha"].reshape(len(part["alpha"]), -1).any(1) for part in self.stills.parts
+        ]
+        return np.flatnonzero(~np.concatenate(filled))
+
+    def these(self, rows: Rows, size: tuple[int, int]) -> dict[str, Tensor]:
+        """A batch, as `batch` gives it, of stills by index."""
+        taken = self.stills.take(rows)
+        return self._tensors({**taken, "last": np.zeros_like(taken["alpha"])}, 0, size)
+
     def _tensors(
         self, whole: dict[str, Rows], from_clips: int, size: tuple[int, int]
     ) -> dict[str, Tensor]:

@@ -147,15 +147,20 @@ def trained(name: str, model: nn.Module, work: Path) -> nn.Module:
 
 
 def networks(
-    work: Path, start: Path | None = None, share: float = 0.5, of: str = "balanced"
+    work: Path,
+    start: Path | None = None,
+    share: float = 0.5,
+    of: str = "balanced",
+    mrn_share: float = 0.0,
 ) -> dict[str, dict[str, nn.Module]]:
     """The three of each preset: one set of weights, but for the slim MRN of `fast`.
 
-    MPN and QUN are moved that share of the way back to `start`; what was not trained is
-    taken from there. `of` names the preset there whose MPN and QUN are meant: those of `fast`
-    may differ from the others'.
+    MPN and QUN are moved that share of the way back to `start`, MRN `mrn_share`; what was not
+    trained is taken from there. `of` names the preset there whose MPN and QUN are meant: those of `fast`
+    may differ from the others', and it may have an MPN of its own.
     """
-    taught, qun = trained("mpn", Taught(), work), trained("qun", QUN(), work)
+    own = of == "fast" and (work / "mpn_fast.pt").exists()
+    taught, qun = trained("mpn_fast" if own else "mpn", Taught(), work), trained("qun", QUN(), work)
     both, slim = trained("mrn", BothMrn(), work), trained("slim", MRN(slim=True), work)
     assert isinstance(taught, Taught)
     assert isinstance(qun, QUN)
@@ -168,7 +173,9 @@ def networks(
             ("mrn", "mrn", both.full, "balanced"),
             ("slim", "mrn", slim, "fast"),
         ):
-            back = (share if part != "mrn" else 0.0) if (work / f"{name}.pt").exists() else 1.0
+            back = {"mrn": mrn_share, "slim": 0.0}.get(name, share)
+            if not (work / f"{name}.pt").exists():
+                back = 1.0
             towards(model, start / preset / f"{part}.onnx", f"{part}.", back)
     return {
         preset: {
@@ -220,9 +227,10 @@ def export(
     start: Path | None = None,
     share: float = 0.5,
     fast_share: float = 0.5,
+    mrn_share: float = 0.0,
 ) -> None:
     entries = ['# Written by tools/train/export.py\ncolour = "RGB"\nrange = [0.0, 1.0]\n']
-    models = networks(work, start, share)
+    models = networks(work, start, share, mrn_share=mrn_share)
     models["fast"] = networks(work, start, fast_share, "fast")["fast"]
     for preset, (h, w) in PRESETS.items():
         for name, model in models[preset].items():
@@ -272,8 +280,10 @@ def main() -> None:
     )
     parser.add_argument("--share", type=float, default=0.5, help="of the way back to --start")
     parser.add_argument("--fast-share", type=float, default=0.5, help="the same for `fast`")
+    parser.add_argument("--mrn-share", type=float, default=0.0, help="the same for MRN's full form")
     args = parser.parse_args()
-    export(args.work, args.out, args.picture, args.start, args.share, args.fast_share)
+    shares = args.share, args.fast_share, args.mrn_share
+    export(args.work, args.out, args.picture, args.start, *shares)
 
 
 if __name__ == "__main__":
