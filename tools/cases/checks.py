@@ -216,10 +216,11 @@ def tracks(ran: Ran) -> Iterator[str]:
 
 
 def sighup(ran: Ran) -> Iterator[str]:
-    yield from codes(0, 130)(ran)
-    live = ran.said.partition("rc=130")[0]
-    if "rec.mp4" not in live:
-        yield "no rec.mp4"
+    """A whole recording; or, on a machine too busy to have begun one by then, none."""
+    live, rec = ran.codes()[:1], ran.folder / "v/rec.mp4"
+    yield from codes(*([130] if live == [130] and not rec.exists() else [0]), 130)(ran)
+    if live == [0] and not frames(rec):
+        yield "rec.mp4 is not whole"
 
 
 def stderr_ends(ran: Ran) -> Iterator[str]:
