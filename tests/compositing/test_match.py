@@ -102,7 +102,8 @@ def test_a_table_stays_within_the_bounds(person: Tone, scene: Tone, strength: fl
     grey = np.repeat(np.arange(256, dtype=np.float32)[:, None], 3, 1)
     out = graded(grey, made)
     moved = lab(out[None]) - lab(grey[None])
-    most = match.SHIFT_MOST + 0.15 * np.abs(lab(grey[None]) - person.mean) + 1.5
+    # The table is exact for the person's tint alone: greys may be 2 off.
+    most = match.SHIFT_MOST + 0.15 * np.abs(lab(grey[None]) - person.mean) + 2
     assert (np.abs(moved) <= strength * most + 0.5).all()
     assert (np.diff(out @ [0.114, 0.587, 0.299]) >= -0.3).all()
 
