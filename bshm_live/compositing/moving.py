@@ -39,15 +39,20 @@ class InStep:
 
     def __call__(self, frame: Frame, matte: Matte | None) -> Picture:
         due = frame.time + CLOCK_SLACK_S
-        if self._video.length is not None:
-            rounds = math.floor((due - self._next.time - self._shift) / self._video.length)
-            self._shift += max(0, rounds) * self._video.length
         now: Frame | None = None
+        self._skip(due)
         while self._next.time + self._shift <= due:
             now, self._next = self._next, next(self._frames)
+            self._skip(due)  # rounds may be shorter than a frame, by a broken file's word
         if now is not None:
             self._picture = _shown(now, self._size)
         return self._picture
+
+    def _skip(self, due: float) -> None:
+        """Leaves out the whole rounds up to then, once it is known how long one is."""
+        if self._video.length is not None:
+            rounds = math.floor((due - self._next.time - self._shift) / self._video.length)
+            self._shift += max(0, rounds) * self._video.length
 
     def close(self) -> None:
         self._video.close()

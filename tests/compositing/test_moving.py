@@ -189,6 +189,23 @@ def test_a_live_background_that_is_lost_stands_still(
     video.close()
 
 
+def test_a_video_of_no_length_by_its_own_word_does_not_hang(tmp_path: Path) -> None:
+    """A broken file may say 100,000 frames a second: thousands of rounds in each of ours."""
+    with av.open(str(tmp_path / "short.avi"), "w") as file:
+        stream = file.add_stream("ffv1", rate=100_000)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "gray"
+        for _ in range(2):
+            grey = np.full(SIZE[::-1], 90, np.uint8)
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="gray")))
+        file.mux(stream.encode())
+    video = InStep(tmp_path / "short.avi", SIZE)
+    start = time.process_time()
+    for at in (0.0, 1.0, 1000.0):
+        assert video(Frame(BLACK, 0, at), None).mean() == pytest.approx(90, abs=2)
+    assert time.process_time() - start < 2
+    video.close()
+
+
 def test_nothing_is_decoded_while_nobody_asks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
