@@ -211,14 +211,14 @@ def test_towards_moves_weights_by_its_share(tmp_path: Path) -> None:
 
 def test_what_was_not_trained_is_exported_as_it_was(tmp_path: Path) -> None:
     start = ROOT / "engines"
-    models = export.networks(tmp_path, start, share=1.0, of="fast")
+    models = export.networks(tmp_path, "fast", start, share=1.0)
     image, mask = torch.rand(1, 3, 96, 128), torch.rand(1, 1, 96, 128)
     ort = pytest.importorskip("onnxruntime")
     for name, second in (("mpn", "hint"), ("qun", "coarse")):
         session = ort.InferenceSession(str(start / "fast" / f"{name}.onnx"))
         right = session.run(None, {"image": image.numpy(), second: mask.numpy()})[0]
         with torch.no_grad():
-            found = models["fast"][name](image, mask).numpy()
+            found = models[name](image, mask).numpy()
         assert np.abs(found - right).max() < 5e-3
 
 

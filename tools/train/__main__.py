@@ -1,4 +1,4 @@
-"""Trains MPN, QUN, MRN and the MPN of `fast` in order; goes on where it was stopped.
+"""Trains MPN, QUN, MRN and some presets' own MPN in order; goes on where it was stopped.
 
     python -m tools.train --data ../shared/data            # on two CPU cores
     python -m tools.train --data ../shared/data --start engines --seed 1   # from released weights
@@ -21,7 +21,7 @@ from . import store
 from .batches import Store
 from .crops import Crops, build_crops
 from .data import Photos
-from .stages import Taught, train_all, train_fast
+from .stages import OWN_MPN, Taught, train_all, train_for
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(".train"))
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--minutes", type=float, nargs=4, default=(60, 12, 35, 10))
-    parser.add_argument("--fast-minutes", type=float, default=16, help="of MPN for `fast` alone")
+    parser.add_argument("--own-minutes", type=float, default=16, help="of MPN for one preset alone")
     parser.add_argument("--frames", type=int, default=26000, help="stills in the store")
     parser.add_argument("--crops", type=int, default=12000, help="crops for MRN")
     parser.add_argument("--seed", type=int, default=0)
@@ -48,9 +48,10 @@ def main() -> None:
 
     frames = Store(args.work, args.device)
     train_all(frames, crops, args.minutes, args.work, args.start)
-    taught = Taught()
-    taught.load_state_dict(torch.load(args.work / "mpn.pt", weights_only=True)["average"])
-    train_fast(frames, taught.to(args.device), args.fast_minutes, args.work)
+    for preset in OWN_MPN:
+        taught = Taught()
+        taught.load_state_dict(torch.load(args.work / "mpn.pt", weights_only=True)["average"])
+        train_for(frames, taught.to(args.device), preset, args.own_minutes, args.work)
 
 
 if __name__ == "__main__":

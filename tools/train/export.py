@@ -14,7 +14,9 @@ from __future__ import annotations
 import argparse
 import hashlib
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -148,43 +150,34 @@ def trained(name: str, model: nn.Module, work: Path) -> nn.Module:
 
 def networks(
     work: Path,
+    preset: str,
     start: Path | None = None,
     share: float = 0.5,
-    of: str = "balanced",
     mrn_share: float = 0.0,
-) -> dict[str, dict[str, nn.Module]]:
-    """The three of each preset: one set of weights, but for the slim MRN of `fast`.
+) -> dict[str, nn.Module]:
+    """The three of a preset. MPN may be its own (`work/mpn_PRESET.pt`), MRN of `fast` is slim.
 
-    MPN and QUN are moved that share of the way back to `start`, MRN `mrn_share`; what was not
-    trained is taken from there. `of` names the preset there whose MPN and QUN are meant: those of `fast`
-    may differ from the others', and it may have an MPN of its own.
+    MPN and QUN are moved that share of the way back to those of `start`, MRN's full form
+    `mrn_share`; what was not trained is taken from there.
     """
-    own = of == "fast" and (work / "mpn_fast.pt").exists()
-    taught, qun = trained("mpn_fast" if own else "mpn", Taught(), work), trained("qun", QUN(), work)
-    both, slim = trained("mrn", BothMrn(), work), trained("slim", MRN(slim=True), work)
+    own = f"mpn_{preset}" if (work / f"mpn_{preset}.pt").exists() else "mpn"
+    form = "slim" if preset == "fast" else "mrn"
+    taught, qun = trained(own, Taught(), work), trained("qun", QUN(), work)
+    mrn = trained(form, MRN(slim=True) if form == "slim" else BothMrn(), work)
     assert isinstance(taught, Taught)
     assert isinstance(qun, QUN)
-    assert isinstance(both, BothMrn)
-    assert isinstance(slim, MRN)
+    mrn = mrn.full if isinstance(mrn, BothMrn) else mrn
+    assert isinstance(mrn, MRN)
     if start is not None:
-        for name, part, model, preset in (
-            ("mpn", "mpn", taught.mpn, of),
-            ("qun", "qun", qun, of),
-            ("mrn", "mrn", both.full, "balanced"),
-            ("slim", "mrn", slim, "fast"),
+        back_of_mrn = 0.0 if form == "slim" else mrn_share
+        for name, part, model, back in (
+            (own, "mpn", taught.mpn, share),
+            ("qun", "qun", qun, share),
+            (form, "mrn", mrn, back_of_mrn),
         ):
-            back = {"mrn": mrn_share, "slim": 0.0}.get(name, share)
-            if not (work / f"{name}.pt").exists():
-                back = 1.0
+            back = back if (work / f"{name}.pt").exists() else 1.0
             towards(model, start / preset / f"{part}.onnx", f"{part}.", back)
-    return {
-        preset: {
-            "mpn": CoarseMask(taught.mpn),
-            "qun": UnifiedMask(qun),
-            "mrn": AlphaAndResidual(slim if preset == "fast" else both.full),
-        }
-        for preset in PRESETS
-    }
+    return {"mpn": CoarseMask(taught.mpn), "qun": UnifiedMask(qun), "mrn": AlphaAndResidual(mrn)}
 
 
 def signature(
@@ -226,12 +219,14 @@ def export(
     picture: Path,
     start: Path | None = None,
     share: float = 0.5,
-    fast_share: float = 0.5,
+    share_of: Mapping[str, float] = MappingProxyType({}),
     mrn_share: float = 0.0,
 ) -> None:
     entries = ['# Written by tools/train/export.py\ncolour = "RGB"\nrange = [0.0, 1.0]\n']
-    models = networks(work, start, share, mrn_share=mrn_share)
-    models["fast"] = networks(work, start, fast_share, "fast")["fast"]
+    models = {
+        preset: networks(work, preset, start, share_of.get(preset, share), mrn_share)
+        for preset in PRESETS
+    }
     for preset, (h, w) in PRESETS.items():
         for name, model in models[preset].items():
             shapes = signature(name, h, w)
@@ -279,10 +274,13 @@ def main() -> None:
         help="the networks trained on from, as they were: MPN and QUN part way back",
     )
     parser.add_argument("--share", type=float, default=0.5, help="of the way back to --start")
-    parser.add_argument("--fast-share", type=float, default=0.5, help="the same for `fast`")
+    parser.add_argument(
+        "--share-of", nargs="+", default=(), metavar="PRESET=SHARE", help="the same for some"
+    )
     parser.add_argument("--mrn-share", type=float, default=0.0, help="the same for MRN's full form")
     args = parser.parse_args()
-    shares = args.share, args.fast_share, args.mrn_share
+    share_of = {name: float(share) for name, _, share in (w.partition("=") for w in args.share_of)}
+    shares = args.share, share_of, args.mrn_share
     export(args.work, args.out, args.picture, args.start, *shares)
 
 

@@ -33,6 +33,7 @@ from .released import load_released
 
 SMALL, MIDDLE, LARGE = (96, 128), (128, 192), (160, 256)  # (h, w) of the presets
 UPRIGHT = (256, 160)
+OWN_MPN = {"fast": SMALL, "balanced": MIDDLE}  # presets with weights of their own
 SHARES = {SMALL: 0.42, MIDDLE: 0.34, LARGE: 0.16, UPRIGHT: 0.08}  # of MPN's batches
 BATCH = 32
 RATE, RATE_AGAIN = 2e-3, 1e-3  # of learning: anew, and from released weights
@@ -42,7 +43,7 @@ OVERLAP = 0.3  # weight of MPN's loss of intersection over union
 EDGES, SLIM_EDGES = 150, 400  # weights of MRN's loss of gradients
 P_LARGE = 0.3  # batches of MRN at the size of `quality`
 P_WORSE = 0.15  # masks for MRN that QUN would not make
-RATE_FAST = 3e-4  # of learning, where MPN is trained on for the smallest size
+RATE_OWN = 3e-4  # of learning, where MPN is trained on for one size
 P_MISTAKEN, MISTAKEN_LEAST = 0.3, 0.002  # of its batches empty; added to each room's chance
 P_OWN_BATCH, P_OWN = 0.3, 0.6  # batches, and hints in them, that are MPN's own
 
@@ -175,19 +176,20 @@ def own_hint(data: Supply, mpn: MPN, b: Batch) -> Tensor:
     return made * use + hint * (1 - use)
 
 
-def train_fast(data: Store, taught: Taught, minutes: float, work: Path) -> None:
-    """MPN for the smallest size alone, and rooms in which it saw somebody the more often.
+def train_for(data: Store, taught: Taught, preset: str, minutes: float, work: Path) -> None:
+    """MPN for one preset's size alone, and rooms in which it saw somebody the more often.
 
-    So small, a lamp is much like a head. `taught` is trained on; `work/mpn_fast.pt` is written.
+    Small, a lamp is much like a head. `taught` is trained on; `work/mpn_PRESET.pt` is written.
     """
+    size = OWN_MPN[preset]
     rooms = data.empty()
-    chances = mistaken(data, taught.mpn.eval(), rooms) + MISTAKEN_LEAST
+    chances = mistaken(data, taught.mpn.eval(), rooms, size) + MISTAKEN_LEAST
     count = round(P_MISTAKEN * data.rows)
     taught.mpn.encoder.freeze(KEPT_STAGES)
 
     def step(progress: float) -> Losses:
-        b = data.batch(data.rows - count, SMALL)
-        empty = data.these(np.random.choice(rooms, count, p=chances / chances.sum()), SMALL)
+        b = data.batch(data.rows - count, size)
+        empty = data.these(np.random.choice(rooms, count, p=chances / chances.sum()), size)
         hint = torch.cat([own_hint(data, taught.mpn, part) for part in (b, empty)])
         image = torch.cat([b["image"], empty["image"]])
         alpha = torch.cat([b["alpha"], empty["alpha"]])
@@ -199,15 +201,19 @@ def train_fast(data: Store, taught: Taught, minutes: float, work: Path) -> None:
             "overlap": OVERLAP * overlap_loss(people, b["alpha"]),
         }
 
-    fit("mpn_fast", taught.train(), step, minutes * 60, RATE_FAST, work, slow=taught.mpn.encoder)
+    fit(
+        f"mpn_{preset}", taught.train(), step, minutes * 60, RATE_OWN, work, slow=taught.mpn.encoder
+    )
 
 
 @torch.no_grad()
-def mistaken(data: Store, mpn: MPN, rooms: NDArray[np.int64]) -> NDArray[np.float64]:
+def mistaken(
+    data: Store, mpn: MPN, rooms: NDArray[np.int64], size: tuple[int, int]
+) -> NDArray[np.float64]:
     """How much of each empty frame MPN takes for a person, without a hint."""
     found = []
     for rows in np.array_split(rooms, max(1, len(rooms) // BATCH)):
-        image = data.these(rows, SMALL)["image"]
+        image = data.these(rows, size)["image"]
         seen = run(data, mpn, image, torch.zeros_like(image[:, :1]))[0].sigmoid()
         found.append(seen.mean((1, 2, 3)).cpu().numpy())
     return np.concatenate(found).astype(np.float64)
