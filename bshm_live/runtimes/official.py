@@ -50,7 +50,7 @@ def imported() -> Imported | None:
         content = path.read_bytes()
         known = tomllib.loads(note.read_text(encoding="utf-8"))
         words = {key: str(known[key]) for key in ("sha256", "graph_sha256", "made_with")}
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise EngineError(f"{path}: cannot be read ({error.strerror}); try {IMPORT}") from error

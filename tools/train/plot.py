@@ -14,7 +14,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-NETWORKS = ("mpn", "qun", "mrn", "slim")
+NETWORKS = ("mpn", "qun", "mrn", "slim", "mpn_fast", "mpn_balanced")
 NOT_LOSSES = {"step", "spent", "lr"}
 
 
@@ -37,7 +37,7 @@ def main() -> None:
         minutes = [seconds / 60 for seconds in log["spent"]]
         for key in log.keys() - NOT_LOSSES:
             axis.plot(minutes, log[key], label=key)
-        axis.set(title=name.upper(), xlabel="minutes", yscale="log")
+        axis.set(title=name.replace("_", " of "), xlabel="minutes", yscale="log")
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8)
     figure.savefig(args.out, dpi=90)
