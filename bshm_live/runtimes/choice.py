@@ -29,7 +29,8 @@ INSTALL = {
     "openvino": "pip install 'bshm-live[openvino]'",
     "onnxruntime": "pip install onnxruntime",
 }
-# The largest difference from float32 anywhere in a stage's result, by precision; in int8 the mean one
+# The largest difference from float32 anywhere in a stage's result, by precision; in int8 the
+# mean one
 BOUNDS = {"f32": 1e-3, "f16": 2e-2, "int8": 0.01}
 # Pixels of a network's picture, up to which a second thread costs a quarter more processor time
 SMALL = 200_000
