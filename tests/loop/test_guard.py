@@ -63,7 +63,7 @@ from bshm_live.types import Frame, HostMatte, Matte, Picture, Place, Shot
 LOW, HIGH = (16, 32), (64, 128)
 SIZE = (128, 64)
 MARKER = (200, 40, 220)  # every pixel of every frame; no background has it
-BACKDROP = (10, 200, 30)
+BACKDROP = (10, 120, 30)  # far from the marker, inverted too
 FRAMES = 9
 MARGIN = 8  # pixels by which the steps of resampling may widen the person
 
