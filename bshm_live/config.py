@@ -40,19 +40,11 @@ from .settings import (
 )
 
 FILE = "config.toml"
-# What may stand in [defaults]: the main command's options, by the kind of their values.
-DEFAULTS: Mapping[str, type] = {
+# What may stand in [scenes.NAME], by the kind of its value.
+SCENE: Mapping[str, type] = {
     "bg": str,
-    "source": str,
-    "sink": list,
-    "vcam_format": str,
-    "size": str,
-    "fps": float,
-    "preset": str,
-    "runtime": str,
-    "threads": int,
-    "precision": str,
     "mirror": bool,
+    "light_wrap": bool,
     "rotate": int,
     "fit": str,
     "light": int,
@@ -64,8 +56,20 @@ DEFAULTS: Mapping[str, type] = {
     "frame": str,
     "subject": str,
     "place": str,
+}
+# What may stand in [defaults]: the main command's options, by the kind of their values.
+DEFAULTS: Mapping[str, type] = {
+    **SCENE,
+    "source": str,
+    "sink": list,
+    "vcam_format": str,
+    "size": str,
+    "fps": float,
+    "preset": str,
+    "runtime": str,
+    "threads": int,
+    "precision": str,
     "no_steady": bool,
-    "light_wrap": bool,
     "on_trouble": str,
     "on_demand": bool,
     "stats": bool,
@@ -83,22 +87,6 @@ CHOICES = {
     "rotate": ROTATIONS,
     "fit": FITS,
     "frame": (*FRAMINGS, NOTHING),
-}
-SCENE: Mapping[str, type] = {
-    "bg": str,
-    "mirror": bool,
-    "light_wrap": bool,
-    "rotate": int,
-    "fit": str,
-    "light": int,
-    "match": float,
-    "depth": bool,
-    "vignette": float,
-    "border": str,
-    "overlay": str,
-    "frame": str,
-    "subject": str,
-    "place": str,
 }
 # What else a value must be. Whether a background's file is there counts when it is shown.
 CHECKS: Mapping[str, Callable[[Any], object]] = {

@@ -22,6 +22,7 @@ from . import libpipewire as pw
 from . import pod
 from .loopback import LABEL
 from .pixels import BGRX, I420, NV12, YUYV, PixelFormat
+from .viewers import wait_for
 
 if TYPE_CHECKING:
     from ..types import Picture
@@ -229,17 +230,14 @@ class NodeViewers:
 
     def wait(self, timeout: float) -> bool:
         """Waits for a reader, `timeout` seconds at most; True as soon as there is one."""
-        end = time.monotonic() + timeout
-        while not self.in_use():
-            left = end - time.monotonic()
-            if left <= 0:
-                return False
-            camera = self._current()
-            if isinstance(camera, PipewireCamera):
-                camera.watched.wait(min(left, POLL_S))
-            else:
-                time.sleep(min(left, POLL_S))
-        return True
+        return wait_for(self.in_use, self._sleep, timeout)
+
+    def _sleep(self, most: float) -> None:
+        camera = self._current()
+        if isinstance(camera, PipewireCamera):
+            camera.watched.wait(min(most, POLL_S))
+        else:
+            time.sleep(min(most, POLL_S))
 
     def close(self) -> None:
         """Nothing to give back."""

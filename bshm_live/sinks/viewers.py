@@ -11,6 +11,7 @@ import errno
 import os
 import select
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,6 +21,17 @@ USAGE_EVENT = 0x10E00001  # V4L2_EVENT_PRI_CLIENT_USAGE of v4l2loopback.h
 COUNT_BYTES = 4  # the event's data begin with the count of viewers
 RENEW_S = 2.0  # an event can be missed: the count is read again
 POLL_S = 0.15  # where there are no events
+
+
+def wait_for(in_use: Callable[[], bool], sleep: Callable[[float], None], timeout: float) -> bool:
+    """Until somebody looks, `timeout` seconds at most; `sleep` may come back sooner than asked."""
+    end = time.monotonic() + timeout
+    while not in_use():
+        left = end - time.monotonic()
+        if left <= 0:
+            return False
+        sleep(left)
+    return True
 
 
 class Viewers:
@@ -46,13 +58,7 @@ class Viewers:
 
     def wait(self, timeout: float) -> bool:
         """Waits for a viewer, `timeout` seconds at most; True as soon as there is one."""
-        end = time.monotonic() + timeout
-        while not self.in_use():
-            left = end - time.monotonic()
-            if left <= 0:
-                return False
-            self._sleep(left)
-        return True
+        return wait_for(self.in_use, self._sleep, timeout)
 
     def close(self) -> None:
         """Gives the descriptor back; from now on the device counts as in use."""

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bshm_live.errors import BshmError, SettingsError
+from bshm_live.errors import SettingsError
 from bshm_live.matting.bshm import Bshm
 from bshm_live.runtimes.choice import get_runtime, load_bshm
 from bshm_live.settings import PRESETS, RUNTIMES
@@ -18,7 +18,7 @@ from .foreground import colour_errors, composites, has_pymatting
 from .metrics import Scores
 from .networks import THREADS, Network, Ours, Rival, median_times, other_work
 from .pictures import shown, write_sheet
-from .report import Report, network_cells, networks_head, write_colours
+from .report import Report, ended_in_one_line, network_cells, networks_head, write_colours
 
 ROUNDS = 40
 COMPOSITES = 40
@@ -158,15 +158,11 @@ def evaluate(args: argparse.Namespace) -> None:
     if args.pictures:
         for clip in clips:
             write_sheet(args.pictures / f"{clip.name}.png", clip, kept[clip.name])
-    if args.out:
-        args.out.write_text(report.text(), encoding="utf-8")
+    report.save(args.out)
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    try:
-        evaluate(parse(words))
-    except BshmError as error:
-        raise SystemExit(f"evaluate: {error}") from None
+    ended_in_one_line(lambda: evaluate(parse(words)))
 
 
 if __name__ == "__main__":

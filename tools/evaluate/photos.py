@@ -21,7 +21,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from bshm_live.errors import BshmError, SourceError
+from bshm_live.errors import SourceError
 from bshm_live.matting.bshm import Bshm
 from bshm_live.runtimes.choice import get_runtime, load_bshm
 from bshm_live.settings import PRESETS, RUNTIMES
@@ -29,7 +29,7 @@ from bshm_live.types import Alpha, Picture
 
 from .clips import in_unit, read_still
 from .networks import THREADS, Rival
-from .report import Report
+from .report import Report, ended_in_one_line
 
 PUT_ASIDE = {"mixed": 100, "mask": 30, "fashion": 30, "flickr": 25, "webcam": 12, "cctv": 3}
 LOW_IOU = 0.8  # under it somebody or a good part of somebody is missing, or much is kept
@@ -185,15 +185,11 @@ def evaluate(args: argparse.Namespace) -> None:
         found[rival.rows[0]] = overlaps(of_rival(rival), photos)
     report = Report()
     write_overlaps(report, photos, found)
-    if args.out:
-        args.out.write_text(report.text(), encoding="utf-8")
+    report.save(args.out)
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    try:
-        evaluate(parse(words))
-    except BshmError as error:
-        raise SystemExit(f"evaluate: {error}") from None
+    ended_in_one_line(lambda: evaluate(parse(words)))
 
 
 if __name__ == "__main__":
