@@ -25,8 +25,11 @@ ROOT = Path(__file__).resolve().parents[1]
 # where nothing is installed.
 sys.path.append(str(ROOT))
 
-# A shell that starts this in the background has it ignore Ctrl-C, and so would its children.
+# Started in the background or by nohup this ignores Ctrl-C or a closed terminal, and so
+# would its children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 from tools.kernels import build_if_stale  # noqa: E402
 

@@ -50,20 +50,25 @@ def test_every_composite_has_its_own_matte(tmp_path: Path, size: Size) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [(640, 360), (1280, 720)])
-def test_a_real_clip(tmp_path: Path, size: Size) -> None:
+@pytest.mark.parametrize(("size", "fps"), [((640, 360), 30), ((640, 360), 60), ((1280, 720), 30)])
+def test_a_real_clip(tmp_path: Path, size: Size, fps: int) -> None:
     """A person, the trained networks, and a green room where the real one was."""
     if not portrait.there():
         pytest.skip("there is no clip of a person here")
     step = size[0] // 320
-    feeder = kit.feeding(tmp_path, size, pictures=portrait.pictures)
-    program = kit.live(tmp_path, "--stats", size=size, options=kit.TRAINED)
+    feeder = kit.feeding(tmp_path, size, fps, pictures=portrait.pictures)
+    options = (*kit.TRAINED, "--fps", fps)
+    program = kit.live(tmp_path, "--stats", size=size, options=options)
     with feeder, program:
         program.ready().says("virtual camera", 60)
         time.sleep(2)
+        start, cpu = time.monotonic(), program.cpu_seconds()
+        counted = readers.rate_of(kit.OUT, 8, fps)
+        share = (program.cpu_seconds() - cpu) / (time.monotonic() - start)
         all_seen = readers.read_all(tmp_path, COUNT, size, step)
         whole = readers.read_opencv(3).images[-1]
         print(f"{size[0]}x{size[1]}\n{program.end()}")
+    print(f"at {fps}: {counted:.1f} frames/s, {share:.2f} of a core")
     alphas = portrait.alphas(size, step)
     for reader, seen in all_seen.items():
         different = portrait.check(seen.images, alphas)
