@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import TracebackType
 
-from ..types import Engine, Hint, HostMatte, Picture, Tensor
+from ..types import Alpha, Engine, Hint, HostMatte, Picture, Tensor
 from .check import check
 from .preprocess import Preprocessor, colour_image, hint_tensor
 from .unmoved import Unmoved
@@ -83,6 +83,12 @@ class Bshm:
         if self._last and not kept:
             self._last.keep(low, given, masks, matte)
         return matte
+
+    def coarse(self, picture: Picture) -> Alpha:
+        """MPN's mask (h, w) alone of one BGR picture, without a hint."""
+        low, _, _ = self._prepare(picture)
+        mask: Alpha = predict_mask(self.mpn, low, hint_tensor(None, self.low))[0, 0].copy()
+        return mask
 
     def _masks(self, low: Tensor, hint: Tensor, clock: Clock) -> tuple[Tensor, Tensor]:
         """The coarse mask and the unified one."""

@@ -17,6 +17,7 @@ from ..compositing.opacity import cut_away
 from ..errors import SettingsError, SourceError
 from ..matting.bshm import Bshm
 from ..matting.closer import joined, person_box
+from ..matting.mirrored import matte_both_ways
 from ..matting.tiles import refine_tiles
 from ..settings import BackgroundSpec, brief
 from ..sources.picture import read_picture
@@ -45,22 +46,22 @@ def matte_of(
 ) -> Matte:
     """Matte of one BGR picture (H, W, 3), by the networks for pictures of its size.
 
-    Who fills little of it is looked at twice. Of a picture clearly larger than the networks'
-    size, alpha, guide and residual are larger too. `hint` (any size, [0, 1]) covers the
-    picture: 1 says person. Raises EngineError.
+    It is looked at as it is and mirrored, and once more where people fill little of it. Of
+    a picture clearly larger than the networks' size, alpha, guide and residual are larger
+    too. `hint` (any size, [0, 1]) covers the picture: 1 says person. Raises EngineError.
     """
     size: Size = (picture.shape[1], picture.shape[0])
     networks = networks_for(size)
-    matte = networks.matte(picture, hint)
     if not isinstance(networks, Bshm):
-        return matte  # the official network sees each picture at its own size
+        return networks.matte(picture, hint)  # the official network sees each at its own size
+    matte: Matte = matte_both_ways(networks, picture, hint)
     if hint is None and (box := person_box(matte.alpha, size)) is not None:
         x, y, width, height = box
         near = networks_for((width, height))
         # Upright people stretched to a wide size are seen no better than before.
         if isinstance(near, Bshm) and (height > width) == (near.low[0] > near.low[1]):
             part = np.ascontiguousarray(picture[y : y + height, x : x + width])
-            matte = joined(picture, matte, near.matte(part), box)
+            matte = joined(picture, matte, matte_both_ways(near, part), box)
     return refine_tiles(networks, picture, matte)
 
 

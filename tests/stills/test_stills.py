@@ -13,12 +13,14 @@ from PIL import Image
 from bshm_live.compositing.grading import Wanted, wanted
 from bshm_live.errors import EngineError, SettingsError, SinkError, SourceError
 from bshm_live.matting.bshm import Bshm
+from bshm_live.matting.mirrored import matte_both_ways
 from bshm_live.settings import BackgroundSpec, parse_background
 from bshm_live.stills import read as still_input
 from bshm_live.stills.cut import (
     box_hint,
     crop_to_person,
     cut_out,
+    enlarged,
     matte_still,
     parse_box,
     scribble_hint,
@@ -96,7 +98,7 @@ def test_three_files_that_belong_together(tmp_path: Path, run: Run) -> None:
 def test_with_stages_the_two_masks_as_well(tmp_path: Path, run: Run, wide: Bshm) -> None:
     made = portrait(300, 200, radius=95)  # near: seen in one look
     assert run(saved(tmp_path / "anna.png", made), stages=True) == 0
-    matte = wide.matte(made.picture)
+    matte = matte_both_ways(wide, made.picture)
     for name, mask in (("coarse", matte.coarse), ("unified", matte.unified)):
         png = run.read(f"anna_{name}.png")
         assert (png.shape, png.dtype) == ((200, 300), np.uint8)
@@ -335,18 +337,20 @@ def test_thin_strokes_count_in_full() -> None:
     assert hint[:, : hint.shape[1] // 6].max() == 0
 
 
-def test_hints_reach_the_first_network(tmp_path: Path, run: Run) -> None:
-    picture = saved(tmp_path / "a.png", portrait(200, 100, radius=60))
+def test_hints_reach_the_first_network(tmp_path: Path, run: Run, wide: Bshm) -> None:
+    made = portrait(200, 100, radius=60)
+    picture = saved(tmp_path / "a.png", made)
     strokes = np.zeros((50, 100), np.uint8)
     strokes[:, 50:] = 255
     cv2.imwrite(str(tmp_path / "strokes.png"), strokes)
     masks = []
-    for options in ({}, {"box": (100, 0, 100, 100)}, {"scribble": tmp_path / "strokes.png"}):
+    for options in ({"box": (100, 0, 100, 100)}, {"scribble": tmp_path / "strokes.png"}):
         assert run(picture, stages=True, **options) == 0
         masks.append(run.read("a_coarse.png").astype(int))
-    plain, boxed, scribbled = masks
+    boxed, scribbled = masks
+    plain = enlarged(wide.matte(made.picture).coarse, (200, 100)).astype(int)
     assert np.array_equal(boxed, scribbled)
-    assert np.array_equal(plain[:, :95], boxed[:, :95])
+    assert np.abs(plain - boxed)[:, :95].max() <= 1
     assert (boxed - plain)[5, 170:].min() > 50  # the toy network adds a quarter of the hint
 
 

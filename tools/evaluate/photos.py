@@ -4,8 +4,8 @@
 
 The second set of photographs (`people2`, `alpha2`) names its sources (`mixed_0001.jpg`);
 of each source the names whose SHA-256 is lowest are put aside and never trained on. What
-is printed is Markdown: intersection over union at 0.5, by source, and by the skin tone of
-the faces found. The mattes are a teacher's (Robust Video Matting at 512x512, second pass
+is printed is Markdown: intersection over union at 0.5 of one look, as in a call, and of what
+`bshm-live image` does, by source, and by the skin tone of the faces found. The mattes are a teacher's (Robust Video Matting at 512x512, second pass
 on the same picture), which flatters it where it is compared, too.
 """
 
@@ -25,6 +25,7 @@ from bshm_live.errors import SourceError
 from bshm_live.matting.bshm import Bshm
 from bshm_live.runtimes.choice import get_runtime, load_bshm
 from bshm_live.settings import PRESETS, RUNTIMES
+from bshm_live.stills.cut import matte_of
 from bshm_live.types import Alpha, Picture
 
 from .clips import in_unit, read_still
@@ -124,6 +125,10 @@ def of_preset(bshm: Bshm) -> Matter:
     return lambda picture: bshm.matte(picture).alpha
 
 
+def of_stills(bshm: Bshm) -> Matter:
+    return lambda picture: matte_of(lambda size: bshm, picture).alpha
+
+
 def of_rival(rival: Rival) -> Matter:
     """From a network without memory of the picture before: each begins anew."""
 
@@ -180,6 +185,7 @@ def evaluate(args: argparse.Namespace) -> None:
     for preset in args.presets:
         with load_bshm(preset, runtime, threads=THREADS) as bshm:
             found[f"**{preset}**"] = overlaps(of_preset(bshm), photos)
+            found[f"{preset}, as `image` looks"] = overlaps(of_stills(bshm), photos)
     for path in sorted(args.rivals.glob("*.onnx")) if args.rivals else ():
         rival = Rival(path)
         found[rival.rows[0]] = overlaps(of_rival(rival), photos)
