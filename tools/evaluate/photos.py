@@ -4,9 +4,10 @@
 
 The second set of photographs (`people2`, `alpha2`) names its sources (`mixed_0001.jpg`);
 of each source the names whose SHA-256 is lowest are put aside and never trained on. What
-is printed is Markdown: intersection over union at 0.5 of one look, as in a call, and of what
-`bshm-live image` does, by source, and by the skin tone of the faces found. The mattes are a teacher's (Robust Video Matting at 512x512, second pass
-on the same picture), which flatters it where it is compared, too.
+is printed is Markdown: intersection over union at 0.5 of one look, as in a call, and of
+what `bshm-live image` does, by source, and by the skin tone of the faces found. The mattes
+are a teacher's (Robust Video Matting at 512x512, second pass on the same picture), which
+flatters it where it is compared, too.
 """
 
 from __future__ import annotations
