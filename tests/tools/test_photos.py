@@ -1,4 +1,4 @@
-"""The photographs put aside: which they are, how overlap and skin tone are measured."""
+"""The photographs put aside: which they are, how overlap, skin tone and light are measured."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from conftest import portrait
 
 from bshm_live.errors import SourceError
-from tools.evaluate import photos
+from tools.evaluate import groups, photos
 
 COUNT = 40
 
@@ -70,9 +70,21 @@ def test_the_tone_is_that_of_the_largest_face(rgb: tuple[int, int, int], tone: s
     picture[10:50, 10:50] = rgb[::-1]
     face = {"box": [10, 10, 40, 40], "eyes": [[20, 22], [40, 22]], "nose": [30, 34]}
     far = {"box": [0, 0, 13, 13], "eyes": [[2, 2], [8, 2]], "nose": [5, 8]}
-    assert photos.tone_of(picture, [far, face]) == tone
+    assert groups.tone_of(picture, [far, face]) == tone
     small = {**far, "box": [0, 0, 5, 5]}
-    assert photos.tone_of(picture, [small]) is None
+    assert groups.tone_of(picture, [small]) is None
+
+
+def test_a_photograph_is_in_one_group_of_each_kind(data: Path) -> None:
+    picture, shown = np.full((80, 64, 3), 120, np.uint8), groups.Groups(data)
+    kinds = {name: len(shown.of(name, picture)) for name in photos.put_aside(data)}
+    assert kinds.pop("flickr_0013") == 0  # a statue's face
+    assert set(kinds.values()) == {6}
+
+
+@pytest.mark.parametrize(("level", "light"), [(30, "dim"), (120, "even"), (230, "glaring")])
+def test_light_is_the_photograph_s_own(level: int, light: str) -> None:
+    assert groups.light_of(np.full((8, 8, 3), level, np.uint8)) == light
 
 
 @pytest.mark.usefixtures("toy_engines")
@@ -83,9 +95,9 @@ def test_the_command_prints_both_tables(
     photos.main([str(data), "--presets", "balanced", "--out", str(out)])
     text = capsys.readouterr().out
     assert out.read_text("utf-8") == text
-    lines = [line for line in text.splitlines() if line.startswith("| **balanced**")]
-    assert len(lines) == 2
-    assert 0.3 < float(lines[0].split("|")[2]) <= 1
+    (line,) = (line for line in text.splitlines() if line.startswith("| **balanced**"))
+    assert 0.3 < float(line.split("|")[2]) <= 1
+    assert f"| {groups.ALL} | 24 |" in text  # one is a statue
     assert "flickr (25)" in text
 
 

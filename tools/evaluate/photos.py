@@ -5,16 +5,15 @@
 The second set of photographs (`people2`, `alpha2`) names its sources (`mixed_0001.jpg`);
 of each source the names whose SHA-256 is lowest are put aside and never trained on. What
 is printed is Markdown: intersection over union at 0.5 of one look, as in a call, and of
-what `bshm-live image` does, by source, and by the skin tone of the faces found. The mattes
-are a teacher's (Robust Video Matting at 512x512, second pass on the same picture), which
-flatters it where it is compared, too.
+what `bshm-live image` does, by source, and by skin tone, hair, headgear, glasses and light.
+The mattes are a teacher's (Robust Video Matting at 512x512, second pass on the same
+picture), which flatters it where it is compared, too.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,15 +29,12 @@ from bshm_live.stills.cut import matte_of
 from bshm_live.types import Alpha, Picture
 
 from .clips import in_unit, read_still
+from .groups import Groups, listed
 from .networks import THREADS, Rival
 from .report import Report, ended_in_one_line
 
 PUT_ASIDE = {"mixed": 100, "mask": 30, "fashion": 30, "flickr": 25, "webcam": 12, "cctv": 3}
 LOW_IOU = 0.8  # under it somebody or a good part of somebody is missing, or much is kept
-# Individual typology angle in degrees (Chardon et al. 1991), lower bounds, the two lightest
-# of the six groups taken together.
-TONES = {"light": 41.0, "intermediate": 28.0, "tan": 10.0, "brown": -30.0, "dark": -91.0}
-SMALLEST_FACE = 12  # pixels of width under which a face's colour says nothing
 
 Matter = Callable[[Picture], Alpha]
 
@@ -50,7 +46,7 @@ class Photo:
     source: str
     picture: Picture
     truth: Alpha
-    tone: str | None
+    groups: tuple[str, ...]
 
 
 def put_aside(data: Path) -> set[str]:
@@ -72,39 +68,12 @@ def read_photos(data: Path) -> list[Photo]:
     names = sorted(put_aside(data))
     if not names:
         raise SourceError(f"{data}: no photographs in people2; give the folder that has it")
-    faces: Mapping[str, Sequence[Mapping[str, Sequence[float]]]] = {}
-    if (data / "faces.json").exists():
-        faces = json.loads((data / "faces.json").read_text())
-    photos = []
+    groups, photos = Groups(data), []
     for name in names:
         picture = read_still(data / "people2" / f"{name}.jpg")
         truth = in_unit(read_still(data / "alpha2" / f"{name}.png")[..., 0])
-        tone = tone_of(picture, faces.get(f"people2/{name}.jpg", []))
-        photos.append(Photo(name.split("_")[0], picture, truth, tone))
+        photos.append(Photo(name.split("_")[0], picture, truth, groups.of(name, picture)))
     return photos
-
-
-def tone_of(picture: Picture, faces: Sequence[Mapping[str, Sequence[float]]]) -> str | None:
-    """The group of the largest face by its typology angle; None without a face.
-
-    The angle is arctan((L - 50) / b) of CIELAB, of the median colour between the height of
-    the eyes and the tip of the nose: cheeks, which masks mostly leave bare. It is of the
-    photograph, light and all.
-    """
-    sized = [face for face in faces if face["box"][2] >= SMALLEST_FACE]
-    if not sized:
-        return None
-    face = max(sized, key=lambda face: face["box"][2])
-    x, _, width, _ = face["box"]
-    top = max(0, int(np.mean([eye[1] for eye in face["eyes"]])))  # type: ignore[index]
-    low = max(top + 2, int(face["nose"][1]))
-    part = picture[top:low, max(0, int(x + 0.15 * width)) : int(x + 0.85 * width)]
-    if not part.size:
-        return None
-    lab = cv2.cvtColor(part.astype(np.float32) / 255, cv2.COLOR_BGR2LAB).reshape(-1, 3)
-    light, _, yellow = np.median(lab, 0)
-    angle = float(np.degrees(np.arctan2(light - 50, max(yellow, 1e-3))))
-    return next(tone for tone, bound in TONES.items() if angle > bound)
 
 
 def overlap(alpha: Alpha, truth: Alpha) -> float:
@@ -143,7 +112,7 @@ def of_rival(rival: Rival) -> Matter:
 def write_overlaps(
     report: Report, photos: Sequence[Photo], found: Mapping[str, list[float]]
 ) -> None:
-    """The table by source, and the one by skin tone."""
+    """The table by source, and the one by group."""
     counted = {source: sum(p.source == source for p in photos) for source in PUT_ASIDE}
     sources = [source for source, count in counted.items() if count]
     heads = [f"{source} ({counted[source]})" for source in sources]
@@ -153,12 +122,10 @@ def write_overlaps(
         means = [mean_where(ious, [p.source == source for p in photos]) for source in sources]
         report.row(name, f"{np.mean(ious):.3f}", str(low), *means)
     report.line()
-    tones = [tone for tone in TONES if any(p.tone == tone for p in photos)]
-    heads = [f"{tone} ({sum(p.tone == tone for p in photos)})" for tone in tones]
-    report.head("skin tone of the largest face", "all with a face", *heads)
-    for name, ious in found.items():
-        means = [mean_where(ious, [p.tone == tone for p in photos]) for tone in tones]
-        report.row(name, mean_where(ious, [p.tone is not None for p in photos]), *means)
+    report.head("photographs with", "count", *found)
+    for group in listed([photo.groups for photo in photos]):
+        where = [group in photo.groups for photo in photos]
+        report.row(group, str(sum(where)), *(mean_where(ious, where) for ious in found.values()))
     report.line()
 
 
