@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 import onnx
 import torch
+import torch.nn.functional as F
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -35,6 +36,8 @@ from .stages import BothMrn, Taught
 
 OPSET = 17
 PRESETS = {"fast": (96, 128), "balanced": (128, 192), "quality": (160, 256), "tall": (256, 160)}
+OWN = {"tall": "quality"}  # whose MPN another preset has
+NEAR_LEAST, NEAR_GAIN = 0.05, 4.0  # of the mask's values near a pixel: none to all of its alpha
 SMALLEST_HALVED = 256  # tensors with fewer values stay float32
 
 Shapes = dict[str, tuple[int, ...]]
@@ -59,13 +62,22 @@ class UnifiedMask(nn.Module):
 
 
 class AlphaAndResidual(nn.Module):
+    """MRN's alpha counts near somebody alone: far from the mask there is no hair to be found."""
+
     def __init__(self, mrn: MRN) -> None:
         super().__init__()
         self.mrn = mrn
 
     def forward(self, image: Tensor, unified: Tensor) -> tuple[Tensor, Tensor]:
-        alpha, residual = self.mrn(image, unified)
-        return alpha.clamp(0, 1), residual.clamp(-1, 1)
+        cells, residual = self.mrn.cells(image, unified)
+        return F.pixel_shuffle(cells.clamp(0, 1) * near(unified), 4), residual.clamp(-1, 1)
+
+
+def near(unified: Tensor) -> Tensor:
+    """1 where the mask (N, 1, h, w) is clearly above 0 within about ten pixels, else 0; softly."""
+    around = F.max_pool2d(F.max_pool2d(unified, 4, ceil_mode=True), 5, 1, 2)
+    wide = F.interpolate(around, size=unified.shape[2:], mode="bilinear")
+    return ((wide - NEAR_LEAST) * NEAR_GAIN).clamp(0, 1)
 
 
 def averaged(model: nn.Module, path: Path) -> nn.Module:
@@ -160,7 +172,8 @@ def networks(
     MPN and QUN are moved that share of the way back to those of `start`, MRN's full form
     `mrn_share`; what was not trained is taken from there.
     """
-    own = f"mpn_{preset}" if (work / f"mpn_{preset}.pt").exists() else "mpn"
+    own = f"mpn_{OWN.get(preset, preset)}"
+    own = own if (work / f"{own}.pt").exists() else "mpn"
     form = "slim" if preset == "fast" else "mrn"
     taught, qun = trained(own, Taught(), work), trained("qun", QUN(), work)
     mrn = trained(form, MRN(slim=True) if form == "slim" else BothMrn(), work)

@@ -31,7 +31,12 @@ class MRN(nn.Module):
         self.residual = nn.Conv2d(c4, 3, 1)
 
     def forward(self, image: Tensor, unified: Tensor) -> tuple[Tensor, Tensor]:
+        cells, residual = self.cells(image, unified)
+        return F.pixel_shuffle(cells, 4), residual
+
+    def cells(self, image: Tensor, unified: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, with the 4x4 values of alpha as channels (N, 16, h, w)."""
         s4 = self.patch(image) + self.mask(unified)
         s8 = self.s8(s4)
         fine = self.up4(self.up8(self.s16(s8), s8), s4)
-        return F.pixel_shuffle(self.alpha(fine), 4), self.residual(fine)
+        return self.alpha(fine), self.residual(fine)

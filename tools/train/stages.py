@@ -33,7 +33,8 @@ from .released import load_released
 
 SMALL, MIDDLE, LARGE = (96, 128), (128, 192), (160, 256)  # (h, w) of the presets
 UPRIGHT = (256, 160)
-OWN_MPN = {"fast": SMALL, "balanced": MIDDLE}  # presets with weights of their own
+# Presets with weights of their own, and the sizes that these see; `tall` has those of `quality`.
+OWN_MPN = {"fast": {SMALL: 1.0}, "balanced": {MIDDLE: 1.0}, "quality": {LARGE: 0.78, UPRIGHT: 0.22}}
 SHARES = {SMALL: 0.42, MIDDLE: 0.34, LARGE: 0.16, UPRIGHT: 0.08}  # of MPN's batches
 BATCH = 32
 RATE, RATE_AGAIN = 2e-3, 1e-3  # of learning: anew, and from released weights
@@ -43,8 +44,10 @@ OVERLAP = 0.3  # weight of MPN's loss of intersection over union
 EDGES, SLIM_EDGES = 150, 400  # weights of MRN's loss of gradients
 P_LARGE = 0.3  # batches of MRN at the size of `quality`
 P_WORSE = 0.15  # masks for MRN that QUN would not make
-RATE_OWN = 3e-4  # of learning, where MPN is trained on for one size
-P_MISTAKEN, MISTAKEN_LEAST = 0.3, 0.002  # of its batches empty; added to each room's chance
+RATE_OWN = 5e-4  # of learning, where MPN is trained on for one preset
+P_MISTAKEN = 0.25  # of its batches empty
+MISTAKEN = (0.001, 0.05)  # least and most that a room's share mistaken for a person counts
+OVERLAP_OWN = 0.6  # weight of the loss of intersection over union then
 P_OWN_BATCH, P_OWN = 0.3, 0.6  # batches, and hints in them, that are MPN's own
 
 Batch = dict[str, Tensor]
@@ -181,13 +184,14 @@ def train_for(data: Store, taught: Taught, preset: str, minutes: float, work: Pa
 
     Small, a lamp is much like a head. `taught` is trained on; `work/mpn_PRESET.pt` is written.
     """
-    size = OWN_MPN[preset]
+    sizes, shares = zip(*OWN_MPN[preset].items(), strict=True)
     rooms = data.empty()
-    chances = mistaken(data, taught.mpn.eval(), rooms, size) + MISTAKEN_LEAST
-    count = round(P_MISTAKEN * data.rows)
+    chances = np.clip(mistaken(data, taught.mpn.eval(), rooms, sizes[0]), *MISTAKEN)
+    count = max(1, round(P_MISTAKEN * data.rows))
     taught.mpn.encoder.freeze(KEPT_STAGES)
 
     def step(progress: float) -> Losses:
+        size = sizes[int(np.random.choice(len(sizes), p=shares))]
         b = data.batch(data.rows - count, size)
         empty = data.these(np.random.choice(rooms, count, p=chances / chances.sum()), size)
         hint = torch.cat([own_hint(data, taught.mpn, part) for part in (b, empty)])
@@ -198,7 +202,7 @@ def train_for(data: Store, taught: Taught, preset: str, minutes: float, work: Pa
         return {
             "mask": mask_loss(logits, alpha),
             "empty": 2 * nobody.sigmoid().mean(),
-            "overlap": OVERLAP * overlap_loss(people, b["alpha"]),
+            "overlap": OVERLAP_OWN * overlap_loss(people, b["alpha"]),
         }
 
     fit(
