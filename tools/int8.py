@@ -43,7 +43,7 @@ from tools.evaluate.photos import put_aside, rank
 PHOTOS, ROOMS = 9, 3  # of each of the two sets
 # What stays in float32, by the start of the nodes' names: MRN's first layer has three channels,
 # and 8 bits cost it a quarter of the network's time more.
-IN_F32 = {"mrn": ("/mrn/patch/", "/mrn/mask/", "/mrn/Add")}
+IN_F32 = {"mrn": ("/patch/", "/mask/", "/Add")}
 ERRORS = 3  # of ONNX Runtime's grades of messages
 SETS = (("people", "rooms"), ("people2", "rooms2"))
 

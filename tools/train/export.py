@@ -75,8 +75,8 @@ class AlphaAndResidual(nn.Module):
 
 def near(unified: Tensor) -> Tensor:
     """1 where the mask (N, 1, h, w) is clearly above 0 within about ten pixels, else 0; softly."""
-    around = F.max_pool2d(F.max_pool2d(unified, 4, ceil_mode=True), 5, 1, 2)
-    wide = F.interpolate(around, size=unified.shape[2:], mode="bilinear")
+    around = F.max_pool2d(F.max_pool2d(unified, 4), 5, 1, 2)
+    wide = F.interpolate(around, scale_factor=4.0, mode="bilinear")
     return ((wide - NEAR_LEAST) * NEAR_GAIN).clamp(0, 1)
 
 
