@@ -22,6 +22,7 @@ from ..setup import steps as setup_steps
 from ..setup.service import install, live_words, remove
 from ..setup.service import state as service_state
 from ..setup.system import System
+from ..sinks import libpipewire
 from ..sinks.loopback import FIX, SYSFS, node_label
 from ..sources.names import cameras
 from .signals import handled
@@ -147,6 +148,7 @@ def _linux() -> None:
     nodes = list(video_nodes())
     cameras = [n for n in nodes if n.kind == "camera"]
     _line(bool(cameras), ", ".join(f"{n.path} {n.name}" for n in cameras) or "no camera found")
+    _line(*libpipewire.state())
     _set_up(System())
     for node in nodes:
         if node.problem:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
-from collections.abc import Sequence
+import os
+import socket
+from collections.abc import Mapping, Sequence
 from ctypes import (
     POINTER,
     c_char_p,
@@ -21,10 +23,13 @@ from ctypes import (
     c_void_p,
 )
 from functools import cache
+from pathlib import Path
 
 from ..errors import SinkError
 
 LIBRARY = "libpipewire-0.3.so.0"
+FOLDERS = ("PIPEWIRE_RUNTIME_DIR", "XDG_RUNTIME_DIR")  # of the server's socket; the first counts
+SYSTEM_FOLDER = "/run/pipewire"
 OUTPUT, ANY_NODE = 1, 0xFFFFFFFF
 MAP_BUFFERS, DRIVER = 1 << 2, 1 << 3  # flags of a stream: memory is mapped, we set the pace
 ERROR, UNCONNECTED, CONNECTING, PAUSED, STREAMING = range(-1, 4)  # its states
@@ -170,6 +175,35 @@ def library() -> ctypes.CDLL:
         ) from error
     loaded.pw_init(None, None)
     return loaded
+
+
+def state(environment: Mapping[str, str] = os.environ) -> tuple[bool, str]:
+    """Whether a camera of PipeWire's can be opened here, and a line for `doctor`."""
+    try:
+        library()
+    except SinkError as error:
+        return False, f"pipewire: {error}"
+    name = environment.get("PIPEWIRE_REMOTE") or "pipewire-0"
+    own = next((environment[each] for each in FOLDERS if environment.get(each)), SYSTEM_FOLDER)
+    places = dict.fromkeys(Path(folder, name) for folder in (own, SYSTEM_FOLDER))
+    for place in places:
+        if _answers(place):
+            return True, f"pipewire: {place} answers (--sink pipewire)"
+    looked = " and ".join(map(str, places))
+    return False, (
+        f"pipewire: no server at {looked}; for --sink pipewire, as the user of the desktop: "
+        "systemctl --user start pipewire wireplumber"
+    )
+
+
+def _answers(place: Path) -> bool:
+    """Whether a server listens there: a socket outlives a server that was killed."""
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(os.fspath(place))
+        except OSError:
+            return False
+    return True
 
 
 def pods(parameters: Sequence[bytes]) -> ctypes.Array[c_void_p]:

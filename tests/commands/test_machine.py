@@ -20,6 +20,7 @@ from bshm_live.gpu import nvrtc
 from bshm_live.runtimes import nvidia
 from bshm_live.runtimes.nvidia import Gpu
 from bshm_live.setup.system import Done, System
+from bshm_live.sinks import libpipewire
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="V4L2 is Linux's")
 
@@ -226,6 +227,7 @@ class Whole:
         nodes.add(10, "bshm-live", "v4l2 loopback", Can.VIDEO_OUTPUT)
         monkeypatch.setenv("XDG_CONFIG_HOME", str(root / "config"))
         monkeypatch.setattr(doctor, "System", self.system)
+        monkeypatch.setattr(libpipewire, "state", lambda: (True, "pipewire: a server answers"))
         self.root = True
 
     def system(self) -> System:

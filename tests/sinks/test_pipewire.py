@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import shutil
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -339,6 +341,34 @@ def test_without_the_library_there_is_one_line(monkeypatch: pytest.MonkeyPatch) 
     pw.library.cache_clear()
     with pytest.raises(SinkError, match=r"needs PipeWire 0.3.50.*use --sink vcam"):
         open_sink("pipewire", SIZE, 30)
+    good, text = pw.state({})
+    assert not good
+    assert "install pipewire and wireplumber" in text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="PipeWire is Linux's")
+def test_the_doctor_tells_a_server_from_a_dead_one_s_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pw, "library", lambda: None)
+    monkeypatch.setattr(pw, "SYSTEM_FOLDER", str(tmp_path / "system"))
+    at_home = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    good, text = pw.state(at_home)
+    assert not good
+    assert f"no server at {tmp_path}/pipewire-0 and {tmp_path}/system/pipewire-0" in text
+    assert "systemctl --user start pipewire wireplumber" in text
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "pipewire-0"))
+        server.listen()
+        assert pw.state(at_home) == (
+            True,
+            f"pipewire: {tmp_path}/pipewire-0 answers (--sink pipewire)",
+        )
+        assert not pw.state({**at_home, "PIPEWIRE_REMOTE": "other"})[0]
+        named = {"PIPEWIRE_REMOTE": f"{tmp_path}/pipewire-0"}
+        assert pw.state({**named, "PIPEWIRE_RUNTIME_DIR": "/nowhere"})[0]
+    assert (tmp_path / "pipewire-0").exists()
+    assert not pw.state(at_home)[0]
 
 
 # Parameters
