@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
-import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +15,10 @@ import kit
 import numpy as np
 import portrait
 import pytest
+from browsers import HeadlessShell, page
 
 from bshm_live.types import Size
 
-BROWSER = "chromium-headless-shell"
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--hide-scrollbars",
-    "--use-fake-ui-for-media-stream",
-    "--window-size=640,360",
-    "--remote-debugging-pipe",
-    "--user-data-dir=/run/chromium",
-]
 FRAMES = 60
 
 # Plays the camera of that label, and reads pixels of each new picture.
@@ -70,95 +55,6 @@ async function play(label, count, points) {
 </script>"""
 
 
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html")
-        self.end_headers()
-        self.wfile.write(PAGE.encode())
-
-    def log_message(self, *_: object) -> None:
-        """Nothing."""
-
-
-class Chromium:
-    """Speaks the DevTools protocol over two pipes: JSON, each message ended by a zero byte."""
-
-    def __init__(self, log: Path) -> None:
-        commands, self._out = os.pipe()
-        self._in, answers = os.pipe()
-        words = ["bash", "-c", 'exec "$@" 3<&"$0" 4>&"$ANSWERS"', str(commands), BROWSER, *FLAGS]
-        with log.open("wb") as file:
-            self.process = subprocess.Popen(
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=file,
-                pass_fds=(commands, answers),
-                env={**os.environ, "ANSWERS": str(answers)},
-            )
-        os.close(commands)
-        os.close(answers)
-        self._count, self._rest = 0, b""
-
-    def ask(self, method: str, session: str | None = None, **parameters: object) -> dict[str, Any]:
-        self._count += 1
-        message: dict[str, Any] = {"id": self._count, "method": method, "params": parameters}
-        if session:
-            message["sessionId"] = session
-        os.write(self._out, json.dumps(message).encode() + b"\0")
-        while True:
-            answer = self._next()
-            if answer.get("id") == self._count:
-                assert "error" not in answer, answer
-                return answer["result"]
-
-    def _next(self) -> dict[str, Any]:
-        while b"\0" not in self._rest:
-            more = os.read(self._in, 1 << 20)
-            assert more, "the browser has ended"
-            self._rest += more
-        one, _, self._rest = self._rest.partition(b"\0")
-        return json.loads(one)
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait(10)
-        os.close(self._out)
-        os.close(self._in)
-
-
-@contextmanager
-def page(log: Path) -> Iterator[tuple[Chromium, str]]:
-    """A browser that shows PAGE, and the session to speak to it."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    browser = Chromium(log)
-    try:
-        url = f"http://localhost:{server.server_port}/"
-        target = browser.ask("Target.createTarget", url=url)["targetId"]
-        attached = browser.ask("Target.attachToTarget", targetId=target, flatten=True)
-        session = attached["sessionId"]
-        kit.until(lambda: evaluate(browser, session, "typeof play") == "function", 30)
-        yield browser, session
-    finally:
-        browser.close()
-        server.shutdown()
-        server.server_close()
-
-
-def evaluate(browser: Chromium, session: str, expression: str) -> Any:
-    answer = browser.ask(
-        "Runtime.evaluate",
-        session,
-        expression=expression,
-        awaitPromise=True,
-        returnByValue=True,
-    )
-    assert "exceptionDetails" not in answer, answer
-    return answer["result"]["value"]
-
-
 def play(
     folder: Path,
     points: Sequence[tuple[float, float]],
@@ -172,12 +68,12 @@ def play(
     with feeder, kit.live(folder, options=options) as program:
         program.ready().says("virtual camera", 60)
         time.sleep(1)
-        with page(folder / "browser.log") as (browser, session):
+        browser = HeadlessShell(folder)
+        with page(browser, PAGE, "play"):
             call = f"play('bshm-live', {FRAMES}, {json.dumps(points)})"
-            told = json.loads(evaluate(browser, session, call))
-            shot = browser.ask("Page.captureScreenshot", session, format="png")
+            told = json.loads(browser.evaluate(call))
+            picture = browser.screenshot()
         words = program.end()
-    picture = base64.b64decode(shot["data"])
     Path(os.environ["GUEST_KEPT"], f"{name}.png").write_bytes(picture)
     frames = told["frames"]
     seconds = (frames[-1]["time"] - frames[0]["time"]) / 1e3

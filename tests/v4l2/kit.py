@@ -25,6 +25,7 @@ from bshm_live.types import Shot, Size
 BUSY = float(os.environ.get("GUEST_BUSY") or 3)
 PATIENT = int(BUFFERS_WANTED)  # as many as OpenCV takes
 OUT, IN, SECOND = "/dev/video10", "/dev/video11", "/dev/video12"
+UDEVD = Path("/lib/systemd/systemd-udevd")
 LIVE = (sys.executable, "-m", "bshm_live")
 TOY = ("--runtime", "onnxruntime", "--preset", "balanced")  # a bright disc is a person
 TRAINED = tuple((os.environ.get("GUEST_OPTIONS") or "--runtime onnxruntime").split())
@@ -54,6 +55,13 @@ def insert_loopback(module: str | None = None, buffers: int = PATIENT) -> None:
     subprocess.run(["insmod", module or os.environ["GUEST_LOOPBACK"], *words], check=True)
 
 
+def start_udev() -> None:
+    """Unless it runs."""
+    asked = subprocess.run(["udevadm", "control", "--ping"], capture_output=True, check=False)
+    if asked.returncode:
+        subprocess.run([UDEVD, "--daemon"], check=True)
+
+
 def loopback_version() -> tuple[int, ...]:
     path = Path("/sys/module/v4l2loopback/version")
     if not path.is_file():  # 0.12 does not say
@@ -69,12 +77,14 @@ def is_camera(device: str) -> bool:
     return "Video Capture" in own and "Video Output" not in own
 
 
-def until(what: Callable[[], object], seconds: float = 20.0, message: str = "") -> float:
-    """Seconds until `what` is true."""
+def until(
+    what: Callable[[], object], seconds: float = 20.0, message: str = "", pause_s: float = 0.02
+) -> float:
+    """Seconds until `what` is true; it is asked after each pause."""
     start = time.monotonic()
     while not what():
         assert time.monotonic() - start < seconds, message or f"{what} in {seconds} s"
-        time.sleep(0.02)
+        time.sleep(pause_s)
     return time.monotonic() - start
 
 

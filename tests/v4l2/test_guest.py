@@ -62,7 +62,7 @@ def test_browser(guest: Guest, tmp_path: Path, marks: str) -> None:
     ("name", "seconds"),
     [
         ("sink", 400),
-        ("apps", 900),
+        ("apps", 1500),
         ("live", 900),
         ("faults", 1200),
         ("control", 400),
