@@ -63,6 +63,7 @@ def test_browser(guest: Guest, tmp_path: Path, marks: str) -> None:
     [
         ("sink", 400),
         ("apps", 1500),
+        ("setup", 400),
         ("live", 900),
         ("faults", 1200),
         ("control", 400),
