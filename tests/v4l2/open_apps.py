@@ -19,6 +19,7 @@ from typing import Self
 
 import browsers
 import clip
+import cv2
 import kit
 import numpy as np
 
@@ -253,6 +254,7 @@ class OpenObs(OpenApp):
         self._obs = stack.enter_context(kit.Program(*words, log=self._folder / "obs.log"))
         self._obs.says("full screen", browsers.START_S)
         kit.until(lambda: not shown[..., :3].any(), browsers.START_S)
+        stack.callback(lambda: cv2.imwrite(f"{os.environ['GUEST_KEPT']}/obs.png", shown[..., :3]))
         thread = threading.Thread(target=self._run, args=(shown,))
         thread.start()
         stack.callback(thread.join)
