@@ -15,7 +15,8 @@ FORCE = "--force makes it all the same"
 OTHERS = 0.4  # of the largest head's length: a smaller one is somebody far behind
 TILT_MOST = 10.0  # degrees: what is straightened
 UNEVEN_MOST = 9.0  # degrees between eyes and mouth
-TURNED_MOST = 0.2  # of the eyes' distance: the nose beside the face's middle
+TURNED_MOST = 20.0  # degrees to the side
+NOSE_OUT = 0.5  # of the eyes' distance: how far the nose's tip stands before eyes and mouth
 ENLARGED_MOST = 1.5  # times
 # Of 255. The brightest twentieth of the face: white of the eyes and what shines are bright on
 # every skin, if there is light.
@@ -46,8 +47,8 @@ def faults_of(picture: Picture, head: Head, matrix: NDArray[np.float64], height:
         found.append(f"eyes not level with the mouth: {uneven:.1f}° ({UNEVEN_MOST:.0f}° at most)")
     if (turned := turning(head)) > TURNED_MOST:
         found.append(
-            f"head turned: the nose is {turned:.0%} of the eyes' distance beside the middle "
-            f"({TURNED_MOST:.0%} at most)"
+            f"head turned by about {turned:.0f}° ({TURNED_MOST:.0f}° at most; look straight at the "
+            "camera)"
         )
     face = face_of(picture, head)
     if (bright := np.percentile(face, 95)) < LIGHT_LEAST:
@@ -65,15 +66,17 @@ def unevenness(head: Head) -> float:
 
 
 def turning(head: Head) -> float:
-    """How far the nose lies beside the line from the eyes' middle to the mouth's middle.
+    """About how many degrees to the side the head is turned.
 
-    In eyes' distances: about 0 from the front, 0.2 at some 20° to the side.
+    The nose's tip stands before eyes and mouth; from the side it therefore lies beside the line
+    from the eyes' middle to the mouth's, while the eyes come nearer to each other.
     """
     eyes, mouth = head.eyes.mean(0), head.mouth.mean(0)
     axis = (mouth - eyes) / max(float(np.linalg.norm(mouth - eyes)), 1e-6)
     offset = head.nose - eyes
     beside = abs(float(axis[0] * offset[1] - axis[1] * offset[0]))
-    return beside / max(float(np.linalg.norm(head.eyes[1] - head.eyes[0])), 1e-6)
+    apart = float(np.linalg.norm(head.eyes[1] - head.eyes[0]))
+    return float(np.degrees(np.arctan2(beside, NOSE_OUT * apart)))
 
 
 def face_of(picture: Picture, head: Head) -> NDArray[np.float32]:

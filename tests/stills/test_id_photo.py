@@ -216,7 +216,7 @@ def test_eyes_not_level() -> None:
 def test_turned() -> None:
     drawn = person()
     drawn.head.points[2, 0] += 35
-    refused(drawn, r"turned: the nose is 33% of the eyes' distance beside the middle")
+    refused(drawn, r"head turned by about 33° \(\d+° at most; look straight at the camera\)")
 
 
 def test_too_dark() -> None:
