@@ -24,6 +24,7 @@ POINTS, FIVE = 7, 5  # left and right eye (as seen), nose, mouth corners; then c
 LEVELS = 255.0
 GREY = 128  # around a picture of another shape
 HEAT_LEAST = 0.35  # of 1: what is a head
+SURE_LEAST = 0.65  # of 1: the same of the looks from near, where rooms look less like heads
 APART = 0.35  # of a head's length: two middles nearer than this are one head
 NEAR_LENGTHS = (56, 73, 95)  # pixels: crown to chin in the looks from near
 PASSES = 2  # each from where the last one found the head
@@ -140,6 +141,8 @@ class HeadFinder:
                 return None
             points = np.median([one.points for one in seen], axis=0).astype(np.float32)
             head = Head(points, float(np.median([one.sure for one in seen])))
+        if head.sure < SURE_LEAST:
+            return None
         return Head(head.points / np.float32(scale), head.sure)
 
     def _same(self, base: Picture, head: Head, length: float, mirrored: bool) -> list[Head]:

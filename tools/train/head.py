@@ -167,7 +167,8 @@ def measure(network: nn.Module, data: Path) -> list[str]:
     for least, most in ((6, 12), (12, 24), (24, 128)):
         some = [off for off, size in rows if least <= size < most]
         off = np.array([one for one in some if one is not None])
-        parts = {"eyes": off[:, :2], "mouth": off[:, 3:5], "chin": off[:, 5], "crown": off[:, 6]}
+        parts = {"eyes": off[:, :2], "nose": off[:, 2], "mouth": off[:, 3:5]}
+        parts |= {"chin": off[:, 5], "crown": off[:, 6]}
         text = ", ".join(
             f"{name} {np.nanmean(part):.1%} (median {np.nanmedian(part):.1%})"
             for name, part in parts.items()
