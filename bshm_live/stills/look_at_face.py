@@ -15,7 +15,7 @@ FORCE = "--force makes it all the same"
 OTHERS = 0.4  # of the largest head's length: a smaller one is somebody far behind
 TILT_MOST = 10.0  # degrees: what is straightened
 UNEVEN_MOST = 9.0  # degrees between eyes and mouth
-TURNED_MOST = 20.0  # degrees to the side
+TURNED_MOST = 16.0  # degrees to the side: fewer, and frontal faces would be refused
 NOSE_OUT = 0.5  # of the eyes' distance: how far the nose's tip stands before eyes and mouth
 ENLARGED_MOST = 1.5  # times
 # Of 255. The brightest twentieth of the face: white of the eyes and what shines are bright on
