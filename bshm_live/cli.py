@@ -20,8 +20,8 @@ from .commands.options import (
     size_of,
 )
 from .commands.parser import build_parser
-from .config import read_config
 from .console import escape_what_cannot_be_shown, finish_output, printable, say, show_log
+from .control.config import read_config
 from .errors import BshmError, SettingsError, SinkError
 from .files import path_of
 from .settings import (

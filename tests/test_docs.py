@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT
 
 from bshm_live.cli import parse
-from bshm_live.config import read_config
+from bshm_live.control.config import read_config
 from bshm_live.control.desk import Wish
 from bshm_live.control.words import changed, parse_words
 from bshm_live.settings import BackgroundSpec, Look, Networks

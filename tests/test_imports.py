@@ -13,7 +13,7 @@ from conftest import PACKAGE
 ROWS = (
     {"types", "errors", "console", "files", "kernels"},
     {"matting", "sinks", "sources", "settings"},
-    {"runtimes", "compositing", "setup", "control", "config"},
+    {"runtimes", "compositing", "setup", "control"},
     {"gpu", "stills"},
     {"loop"},
     {"api"},

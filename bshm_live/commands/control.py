@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from ..config import read_config
+from ..control.config import read_config
 from ..control.wire import ask
 from ..files import is_file, path_of
 

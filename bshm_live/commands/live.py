@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from ..config import gallery_folder
 from ..console import say
+from ..control.config import gallery_folder
 from ..control.gallery import Gallery
 from ..control.server import Server
 from ..errors import BshmError, SettingsError

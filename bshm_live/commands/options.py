@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
 
-from ..config import read_config
+from ..control.config import read_config
 from ..control.desk import Wish
 from ..control.wire import checked_name
 from ..control.words import LOOK, changed

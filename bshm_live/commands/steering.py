@@ -11,7 +11,7 @@ from concurrent.futures import TimeoutError as NotYet
 from dataclasses import replace
 from typing import Any
 
-from ..config import read_config, save_scene
+from ..control.config import read_config, save_scene
 from ..control.desk import Desk, Hands, Wish
 from ..control.words import AUTO, changed, parse_words, words_of
 from ..errors import BshmError, SettingsError

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .errors import SettingsError
-from .files import is_file, own_folder, why_unwritable, write_whole
-from .settings import (
+from ..errors import SettingsError
+from ..files import is_file, own_folder, why_unwritable, write_whole
+from ..settings import (
     FITS,
     FRAMINGS,
     NOTHING,
@@ -38,6 +38,9 @@ from .settings import (
     parse_background,
     parse_size,
 )
+from .person import parse_place, parse_subject
+from .touches import border_of, light_of, strength_of
+from .wire import checked_name
 
 FILE = "config.toml"
 # What may stand in [scenes.NAME], by the kind of its value.
@@ -88,12 +91,21 @@ CHOICES = {
     "fit": FITS,
     "frame": (*FRAMINGS, NOTHING),
 }
-# What else a value must be. Whether a background's file is there counts when it is shown.
+# What else a value must be. Whether a background's or an overlay's file is there counts when
+# it is shown.
 CHECKS: Mapping[str, Callable[[Any], object]] = {
     "bg": lambda text: text.startswith(("#", "blur:")) and parse_background(text),
+    "light": lambda percent: light_of(str(percent)),
+    "match": lambda share: strength_of("match", str(share)),
+    "vignette": lambda share: strength_of("vignette", str(share)),
+    "border": border_of,
+    "subject": parse_subject,
+    "place": parse_place,
+    "sink": lambda sinks: check_live(Live(sinks=tuple(sinks))),
     "size": parse_size,
     "fps": lambda rate: check_live(Live(fps=rate)),
     "threads": lambda count: check_networks(Networks(threads=count)),
+    "name": checked_name,
 }
 NAMES = re.compile(r"[\w.-]{1,40}")
 
@@ -116,7 +128,7 @@ class Config:
         if name not in self.scenes:
             known = ", ".join(self.scenes) or "none yet: bshm-live set save=NAME makes one"
             raise SettingsError(f"--scene {name}: not in {self.path}; there is {known}")
-        words = {key: _word(value) for key, value in self.scenes[name].items()}
+        words = {plain(key): _word(value) for key, value in self.scenes[name].items()}
         beside = self.path.parent / words.get("bg", "")
         return {**words, "bg": str(beside)} if "bg" in words and is_file(beside) else words
 
@@ -208,27 +220,32 @@ def _check_table(
     table: Values, known: Mapping[str, type], where: str, path: Path, text: str
 ) -> None:
     for key, value in table.items():
-        kind = known.get(key.replace("-", "_"))
-        if kind is None:
+        if plain(key) not in known:
             raise _wrong(path, text, where, key, f"unknown; it may be {', '.join(known)}")
-        fits = isinstance(value, kind) or (kind is float and isinstance(value, int))
-        if not fits or (kind in (int, float) and isinstance(value, bool)):
-            raise _wrong(path, text, where, key, f"{value!r} is not {_KINDS[kind]}")
-        if value not in CHOICES.get(key, (value,)):
-            raise _wrong(
-                path,
-                text,
-                where,
-                key,
-                f"{value!r}: choose from {', '.join(map(str, CHOICES[key]))}",
-            )
-        if kind is list and not all(isinstance(one, str) for one in value):
-            raise _wrong(path, text, where, key, "a list of texts")
         try:
-            CHECKS.get(key, bool)(value)
+            _check_value(plain(key), value, known[plain(key)])
         except SettingsError as error:
-            reason = str(error).removeprefix(f"--{key} ")
-            raise _wrong(path, text, where, key, reason) from None
+            raise _wrong(path, text, where, key, str(error)) from None
+
+
+def _check_value(key: str, value: Any, kind: type) -> None:
+    """Raises SettingsError, which leaves out the key."""
+    fits = isinstance(value, kind) or (kind is float and isinstance(value, int))
+    if not fits or (kind in (int, float) and isinstance(value, bool)):
+        raise SettingsError(f"{value!r} is not {_KINDS[kind]}")
+    if value not in CHOICES.get(key, (value,)):
+        raise SettingsError(f"{value!r}: choose from {', '.join(map(str, CHOICES[key]))}")
+    if kind is list and not all(isinstance(one, str) for one in value):
+        raise SettingsError("a list of texts")
+    try:
+        CHECKS.get(key, bool)(value)
+    except SettingsError as error:
+        raise SettingsError(str(error).removeprefix(f"--{key} ")) from None
+
+
+def plain(key: str) -> str:
+    """A key as an option's name: both on-demand and on_demand may be written."""
+    return key.replace("-", "_")
 
 
 _KINDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bshm_live.config import config_path, read_config, save_scene
+from bshm_live.control.config import config_path, read_config, save_scene
 from bshm_live.errors import SettingsError
 
 GOOD = """# mine
@@ -63,6 +63,18 @@ def test_a_file_is_read(path: Path) -> None:
         ('sink = ["vcam"]', "sink = [1]", 5, "list of texts"),
         ("[defaults]", "[default]", 2, "default: unknown"),
         ("fps = 30", "fps = = 30", 4, "at line 4"),
+        ("fps = 30", 'subject = "nobody"', 4, "subject: nobody: all, nearest"),
+        ("mirror = true", 'subject = "0"', 9, "subject: 0: all, nearest"),
+        ("mirror = true", 'place = "left"', 9, "place: left: write x,y,h"),
+        ("fps = 30", "light = 101", 4, "light: 101: give auto"),
+        ("mirror = true", "match = 1.5", 9, "match: 1.5: give 0 to 1"),
+        ("mirror = true", "vignette = -1", 9, "vignette: -1: give 0 to 1"),
+        ("mirror = true", 'border = "wide"', 9, "border: wide: give 1 to"),
+        ("mirror = true", 'frame = "feet"', 9, "frame: 'feet': choose from"),
+        ("fps = 30", "threads = -1", 4, "threads: -1: must be"),
+        ("fps = 30", 'name = "a b/c"', 4, "name: a b/c"),
+        ("fps = 30", 'on-trouble = "panic"', 4, "on-trouble: 'panic': choose from"),
+        ('sink = ["vcam"]', 'sink = ["vcam", "vcam"]', 5, "sink: vcam is given twice"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(
@@ -75,6 +87,13 @@ def test_what_is_wrong_is_named_with_its_line(
     assert f"line {line}" in text
     assert says in text
     assert "\n" not in text
+
+
+def test_both_kinds_of_lines_in_a_key_mean_the_same(path: Path) -> None:
+    config = read_config(
+        write(path, "[scenes.a]\nlight-wrap = true\n[scenes.b]\nlight_wrap = true")
+    )
+    assert config.scene("a") == config.scene("b") == {"light_wrap": "on"}
 
 
 def test_a_saved_scene_leaves_the_rest_of_the_file(path: Path) -> None:
