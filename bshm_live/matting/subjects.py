@@ -7,14 +7,23 @@ the picture (Meyer, 1992). Who disappears behind somebody is known again when he
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..types import Alpha, Mask8, Matrix, Matte, Picture
+from ..types import Alpha, Mask8, Matrix, Matte
+from .followed import (
+    Cells,
+    Glance,
+    Outline,
+    Person,
+    coarse,
+    histogram,
+    inner,
+    outer,
+    remnants,
+    touched,
+)
 from .window import moved
 
 SOLID = 0.5  # alpha of a place that belongs to somebody
@@ -26,6 +35,7 @@ ASIDE = 0.5  # of the score: what is taken from who stands at the picture's side
 NEARER, NEARER_S = 1.6, 1.5  # times the score, for so long: then another is the nearest
 NEW_S = 0.3  # somebody who comes beside others is looked at for so long
 GONE_S, HIDDEN_S = 0.7, 4.0  # so long somebody is waited for; where he is behind another
+OUTLINE_S = 0.7  # so old is the outline of who is by himself
 SCORE_S = 1.0  # over so long a score is a mean
 BORDER = 2  # cells: so wide an outline's border is left to the watershed
 SURE = 3.0  # times as likely by its colour
@@ -34,28 +44,9 @@ PARTLY = 0.3  # of the most that was seen of somebody: with less he may come out
 BESIDE = 8  # cells: who disappears so near to somebody has gone behind him
 REACH = 2  # cells: so far an outline may grow where somebody may come out behind it
 OUT_LEAST = 0.15  # of the height of who was hidden: what comes out is at least as high
-BINS = 6  # of each colour, of 256 levels
 MOSTLY, FADES = 0.7, 0.995  # of the most that was seen of somebody, which counts less each frame
 SLACK = 1e-3  # of a weight: so that between two ones lies nothing less
 NAMES = 250  # people that are told apart
-Cells = NDArray[np.bool_]
-
-
-@dataclass
-class Person:
-    """Somebody who is followed. `behind`: who is beside him while he is hardly seen, or was
-    when he disappeared.
-
-    `height` and `colours` are those of a time when most of him was seen, of `most` cells.
-    """
-
-    since: float
-    seen: float
-    score: float = 0.0
-    height: int = 0
-    most: float = 0.0
-    colours: NDArray[np.float32] | None = None
-    behind: tuple[int, ...] = ()
 
 
 class Subjects:
@@ -69,6 +60,7 @@ class Subjects:
         self._labels: Mask8 = np.zeros((1, 1), np.uint8)  # whose a place was; 0 is nobody's
         self._people: dict[int, Person] = {}
         self._chosen: list[int] = []
+        self._sharing: set[int] = set()  # who touches somebody, or has him behind himself
         self._rival: tuple[int, float] | None = None  # who may be nearer, and since when
         self._next = 1
 
@@ -78,8 +70,8 @@ class Subjects:
 
     def __call__(self, matte: Matte, count: int, time: float) -> Matte:
         """The matte of the `count` nearest people; unchanged where nobody else is."""
-        alpha = matte.sparse()
-        labels = self._followed(alpha, matte, time)
+        alpha = coarse(matte.sparse())
+        labels = self._followed(alpha, Glance(matte, alpha.shape), time)
         self._choose(labels, count, time)
         chosen = np.isin(labels, self._chosen)
         others = (labels > 0) & ~chosen
@@ -89,7 +81,7 @@ class Subjects:
 
     # --- who is who ---
 
-    def _followed(self, alpha: Alpha, matte: Matte, time: float) -> Mask8:
+    def _followed(self, alpha: Alpha, glance: Glance, time: float) -> Mask8:
         """Whose each place is, (h, w)."""
         solid = (alpha > SOLID).astype(np.uint8)
         count, parts, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=4)
@@ -101,6 +93,7 @@ class Subjects:
         shares = np.bincount(pairs, minlength=count * (NAMES + 1)).reshape(count, -1)
         most = shares[1:].max(0, initial=0)  # of each one's cells, in a part
         new: list[int] = []
+        self._sharing = set()
         for part in range(1, count):
             if stats[part, cv2.CC_STAT_AREA] < SPECK * alpha.size:
                 continue
@@ -110,29 +103,41 @@ class Subjects:
             ):
                 names = [one for one in names if shares[part, one] > REMNANT * most[one]]
             cells = parts == part
-            hidden = self._hidden(cells, names)
+            names = [one for one in names if not self._is_apart(part, one, parts, shares)]
+            hidden = self._hidden(cells, names, glance)
             if not names:
                 new.append(part)
             elif len(names) == 1 and not hidden:
                 labels[cells] = names[0]
             else:
-                self._split(cells, names, hidden, matte, labels)
+                self._sharing.update(names)
+                self._split(cells, names, hidden, glance, labels)
         for part in new:
             self._welcome(parts == part, labels, time)
-        self._remember(labels, matte, time)
+        self._remember(labels, glance, time)
         return labels
 
-    def _hidden(self, cells: Cells, names: list[int]) -> list[int]:
+    def _is_apart(
+        self, part: int, name: int, parts: NDArray[np.int32], shares: NDArray[np.intp]
+    ) -> bool:
+        """Whether this part is too large and too far from the rest of him to be his hand."""
+        main = int(shares[1:, name].argmax()) + 1
+        if part == main or shares[part].sum() <= ISLAND * shares[main, name]:
+            return False
+        gap = round(ISLAND_GAP * parts.shape[1])
+        return not (outer(parts == part, gap) & (parts == main)).any()
+
+    def _hidden(self, cells: Cells, names: list[int], glance: Glance) -> list[int]:
         """Who may come out here: who was beside them, or anybody lost where all of them leaps."""
         beside = [
             n for n, one in self._people.items() if n not in names and {*one.behind} & {*names}
         ]
-        if beside or not names:
+        lost = [n for n in self._people if not (self._labels == n).any()]
+        if beside or not (names and lost):
             return beside
-        own = np.isin(self._labels, names)
+        own = np.any([self._outline(name, glance)[0] for name in names], 0)
         leap = (cells & ~outer(own, REACH)).sum() > ISLAND * own.sum()
-        seen = set(np.unique(self._labels).tolist())
-        return [n for n in self._people if n not in seen] if leap else []
+        return lost if leap else []
 
     def _welcome(self, cells: Cells, labels: Mask8, time: float) -> None:
         """What is new: somebody's hand, or somebody."""
@@ -158,31 +163,41 @@ class Subjects:
         return name if cells.sum() < ISLAND * (labels == name).sum() else None
 
     def _split(
-        self, cells: Cells, names: list[int], hidden: list[int], matte: Matte, labels: Mask8
+        self, cells: Cells, names: list[int], hidden: list[int], glance: Glance, labels: Mask8
     ) -> None:
         """Gives each his part of a place that several share."""
-        picture = shrunk(matte.guide, cells.shape)
-        likely = self._likely([*names, *hidden], bins(picture))
+        likely = self._likely([*names, *hidden], glance.colours)
+        outlines = {name: self._outline(name, glance) for name in names}
         seeds = np.zeros(cells.shape, np.int32)
         for name in names:
             own = (self._labels == name) & cells
             core = inner(own, BORDER) & (likely[name] > 1 / SURE)
             seeds[core | (own & (likely[name] > SURE if core.any() else True))] = name
         for name in [*names, *hidden]:
-            if (self._labels == name).sum() < PARTLY * self._people[name].most:
-                others = [one for one in names if one != name]
+            others = [outlines[one][0] for one in names if one != name]
+            apart = cells & ~outer(np.any(others, 0), REACH) if others else cells
+            own = self._labels == name
+            if name not in self._chosen:
+                seeds[touched(apart, own)] = name
+            if own.sum() < PARTLY * self._people[name].most:
                 seeds[self._came_out(cells, others, name, likely[name])] = name
+        for name, (_, surely) in outlines.items():
+            seeds[surely] = name
         seeds[~cells] = NAMES + 1
         if (cells & (seeds == 0)).any():
-            seeds = cv2.watershed(picture, seeds)
+            seeds = cv2.watershed(glance.picture, seeds)
         found = np.where(cells & (seeds > 0) & (seeds <= NAMES), seeds, 0).astype(np.uint8)
         lost = cells & (found == 0)  # the watershed's own lines
         if lost.any():
             wide = cv2.dilate(found, np.ones((3, 3), np.uint8))
             found[lost] = np.where(self._labels > 0, self._labels, wide)[lost]
+        for name in [one for one in names if one in self._chosen]:
+            near = outer(outlines[name][0], REACH)
+            for other in set(names) - set(self._chosen):
+                found[remnants(found == other, REMNANT) & near] = name
         labels[cells] = found[cells]
 
-    def _likely(self, names: list[int], colours: NDArray[np.intp]) -> dict[int, Alpha]:
+    def _likely(self, names: list[int], colours: Mask8) -> dict[int, Alpha]:
         """How many times as likely each place's colour is this one's as any other's, (h, w)."""
         each = {}
         for name in names:
@@ -195,9 +210,24 @@ class Subjects:
             for name, mine in each.items()
         }
 
-    def _came_out(self, cells: Cells, others: list[int], name: int, likely: Alpha) -> Cells:
+    def _outline(self, name: int, glance: Glance) -> tuple[Cells, Cells]:
+        """Where somebody may be in this picture, as far as when he was by himself; and surely is.
+
+        Of who is not meant, and of whom that is not known, where he was in the last one.
+        """
+        last, outline = self._labels == name, self._people[name].outline
+        if (
+            name in self._chosen
+            and outline is not None
+            and outline.shape == last.shape
+            and outline.follow(glance.picture)
+        ):
+            return outline.cells(), outline.unchanged(glance.picture)
+        return last, np.zeros_like(last)
+
+    def _came_out(self, cells: Cells, others: list[Cells], name: int, likely: Alpha) -> Cells:
         """Where somebody hidden is seen again: beyond the others' outlines, or by his colours."""
-        own = np.isin(self._labels, others)
+        own = np.any(others, 0) if others else np.zeros_like(cells)
         beyond = cells & (~outer(own, REACH) | (~inner(own, 1) & (likely > SURE)))
         beyond &= likely > 1 / SURE
         count, parts, stats, _ = cv2.connectedComponentsWithStats(beyond.astype(np.uint8))
@@ -205,15 +235,19 @@ class Subjects:
         high = [one for one in range(1, count) if stats[one, cv2.CC_STAT_HEIGHT] > least]
         return np.isin(parts, high) if high else np.zeros_like(cells)
 
-    def _remember(self, labels: Mask8, matte: Matte, time: float) -> None:
+    def _remember(self, labels: Mask8, glance: Glance, time: float) -> None:
         """What is known of everybody after this frame."""
         areas = np.bincount(labels.ravel(), minlength=NAMES + 1)
         touching = len(np.flatnonzero(areas[1:])) > 1
-        cells_bins = bins(shrunk(matte.guide, labels.shape)) if touching else None
+        look = glance if touching or self._sharing else None
         for name, person in list(self._people.items()):
             area = int(areas[name])
             if area:
-                self._update(person, labels == name, area, time, cells_bins)
+                self._update(person, labels == name, area, time, look)
+            if area and look is not None:
+                lasts = HIDDEN_S if name in self._sharing else OUTLINE_S
+                if person.outline is None or not 0 <= time - person.outline.time < lasts:
+                    person.outline = Outline(labels == name, look.picture, time)
             if person.most and area < PARTLY * person.most and (area or not person.behind):
                 around = outer((labels if area else self._labels) == name, BESIDE)
                 beside = {int(one) for one in np.unique(labels[around])} - {0, name}
@@ -228,7 +262,7 @@ class Subjects:
         cells: Cells,
         area: int,
         time: float,
-        colours: NDArray[np.intp] | None,
+        glance: Glance | None,
     ) -> None:
         rows, columns = np.flatnonzero(cells.any(1)), np.flatnonzero(cells.any(0))
         aside = abs(float(columns[0] + columns[-1] + 1) / cells.shape[1] - 1)
@@ -239,8 +273,8 @@ class Subjects:
         person.most = max(float(area), FADES * person.most)
         if area >= MOSTLY * person.most:
             person.height = int(np.ptp(rows)) + 1
-            if colours is not None:
-                person.colours = histogram(colours[cells])
+            if glance is not None:
+                person.colours = histogram(glance.colours[cells])
 
     # --- who is meant ---
 
@@ -287,31 +321,3 @@ def weights(chosen: Cells, others: Cells, shape: tuple[int, ...]) -> Alpha:
     small = np.where((far[0] <= far[1]) & chosen.any(), 1 + SLACK, -SLACK).astype(np.float32)
     wide: Alpha = cv2.resize(small, shape[::-1], interpolation=cv2.INTER_LINEAR)
     return np.clip(wide, 0, 1, out=wide)
-
-
-def shrunk(picture: Picture, shape: Iterable[int]) -> Picture:
-    tall, wide = shape
-    return cv2.resize(picture, (wide, tall), interpolation=cv2.INTER_AREA)
-
-
-def bins(picture: Picture) -> NDArray[np.intp]:
-    """The number of each pixel's colour."""
-    levels = picture.astype(np.intp) * BINS // 256
-    return (levels[..., 0] * BINS + levels[..., 1]) * BINS + levels[..., 2]
-
-
-def histogram(colours: NDArray[np.intp]) -> NDArray[np.float32]:
-    """How often each colour is there, of 1; none is never."""
-    counts = np.bincount(colours, minlength=BINS**3).astype(np.float32) + 0.02
-    return counts / counts.sum()
-
-
-def inner(cells: Cells, width: int) -> Cells:
-    """Without the border of that width; what lies at the picture's edge has none there."""
-    kernel = np.ones((2 * width + 1, 2 * width + 1), np.uint8)
-    return cv2.erode(cells.astype(np.uint8), kernel) > 0
-
-
-def outer(cells: Cells, width: int) -> Cells:
-    kernel = np.ones((2 * width + 1, 2 * width + 1), np.uint8)
-    return cv2.dilate(cells.astype(np.uint8), kernel) > 0
