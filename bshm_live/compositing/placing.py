@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import ceil
+
 import cv2
 import numpy as np
 
 from ..errors import SettingsError
-from ..matting.window import Cropper, cut
+from ..matting.window import FEWER, Cropper, cut
 from ..types import Layers, Mask8, Picture, Place, Size, Window
-from .framing import STEP_MOST_S, Follower, Vector
+from .framing import STEP_MOST_S, Follower
 
 SOLID = 255
 LEAST = 32  # pixels: the height of a person who stands somewhere
@@ -26,7 +29,8 @@ class Placer:
         width, height = size
         self.black: Picture = np.zeros((height, width, 3), np.uint8)
         self._composite, self._foreground = np.empty_like(self.black), np.empty_like(self.black)
-        self._alpha: Mask8 = np.empty((height, width), np.uint8)
+        self._alpha: Mask8 = np.zeros((height, width), np.uint8)
+        self._covered = np.s_[:0, :0]  # what was written of alpha
         self._everywhere = np.array([width / 2 / height, 1.0, 1.0])
         self._follower = Follower(self._everywhere)
         self._time = 0.0
@@ -49,33 +53,52 @@ class Placer:
         """Layers over black, scaled and before `backdrop` (H, W, 3); valid until the next call."""
         composite, alpha, foreground = layers
         np.copyto(self._composite, backdrop)
-        self._alpha[...] = 0
-        rows, columns, window = self._part(self._follower.place)
+        self._alpha[self._covered] = 0
+        x, y, wide, tall = self._around(cv2.boundingRect(alpha))
+        rows, columns, window = self._part(x, y, wide, tall)
         size = columns.stop - columns.start, rows.stop - rows.start
+        self._covered = place = np.s_[rows, columns]
         if min(size) > 0:
-            share: Mask8 = cut(alpha, window, size)
+            own = np.s_[y : y + tall, x : x + wide]
+            share: Mask8 = cut(alpha[own], window, size)
             three = cv2.merge([share] * 3)
-            colour = cv2.min(Cropper(size)(composite, window), three)
-            behind = backdrop[rows, columns]
-            kept = cv2.multiply(behind, cv2.bitwise_not(three), scale=1 / SOLID)
-            self._composite[rows, columns] = cv2.add(colour, kept)
-            self._alpha[rows, columns] = share
+            colour = cv2.min(Cropper(size)(composite[own], window), three)
+            kept = cv2.multiply(backdrop[place], cv2.bitwise_not(three), scale=1 / SOLID)
+            self._composite[place] = cv2.add(colour, kept)
+            self._alpha[place] = share
         if foreground is None:
             return self._composite, self._alpha, None
         self._foreground[...] = 0
         if min(size) > 0:
-            self._foreground[rows, columns] = straight(colour, share)
+            self._foreground[place] = straight(colour, share)
         return self._composite, self._alpha, self._foreground
 
-    def _part(self, place: Vector) -> tuple[slice, slice, Window]:
-        """Rows and columns of the output that the layers reach, and what of them lies there."""
+    def _around(self, box: Sequence[int]) -> tuple[int, int, int, int]:
+        """A box of the layers and what is scaled together with its edges: x, y, width, height.
+
+        What is halved before it is scaled begins at whole pairs of pixels.
+        """
+        scale, step = 1 / self._follower.place[2], 1
+        while scale >= FEWER * step:
+            step *= 2
+        margin = step * (2 + ceil(scale / step))
+        ends = []
+        for start, length, side in zip(box[:2], box[2:], self.size, strict=True):
+            first = max(0, (start - margin) // step * step)
+            ends.append((first, min(side, -(-(start + length + margin) // step) * step) - first))
+        (x, wide), (y, tall) = ends
+        return x, y, wide, tall
+
+    def _part(self, x: int, y: int, wide: int, tall: int) -> tuple[slice, slice, Window]:
+        """Rows and columns of the output that a box of the layers reaches, and what of the box
+        lies there."""
         width, height = self.size
-        x, y, tall = (place * height).tolist()
-        wide = tall * width / height
-        left, top = x - wide / 2, y - tall
-        columns = slice(max(0, round(left)), min(width, round(left + wide)))
-        rows = slice(max(0, round(top)), min(height, round(top + tall)))
-        scale = height / tall
+        middle, foot, share = self._follower.place.tolist()
+        scale = 1 / share
+        left = middle * height + (x - width / 2) / scale
+        top = foot * height + (y - height) / scale
+        columns = slice(max(0, round(left)), min(width, round(left + wide / scale)))
+        rows = slice(max(0, round(top)), min(height, round(top + tall / scale)))
         across, down = columns.stop - columns.start, rows.stop - rows.start
         corner = (columns.start - left) * scale, (rows.start - top) * scale
         return rows, columns, Window(*corner, across * scale, down * scale)
