@@ -53,7 +53,7 @@ from bshm_live.loop.pipeline import Pipeline
 from bshm_live.loop.stage import Stage
 from bshm_live.matting.bshm import Bshm
 from bshm_live.matting.check import check
-from bshm_live.settings import FRAMINGS, Border
+from bshm_live.settings import FRAMINGS, ROTATIONS, Border
 from bshm_live.sinks import virtual_camera as sink_vcam
 from bshm_live.sinks.video_file import VideoWriter
 from bshm_live.sinks.virtual_camera import VirtualCamera
@@ -274,8 +274,15 @@ looks = st.fixed_dictionaries(
         "framing": st.sampled_from(FRAMINGS),
         "subject": st.integers(0, 2),
         "place": st.just(HALF),
+        "mirror": st.booleans(),
+        "rotate": st.sampled_from(ROTATIONS),
+        "whole": st.booleans(),
     },
 )
+ALL_OF_THEM = {
+    **{"framing": "head", "subject": 1, "place": HALF},
+    **{"mirror": True, "rotate": 90, "whole": True},
+}
 
 
 @settings(max_examples=60, deadline=None)
@@ -296,12 +303,14 @@ def everything() -> dict[str, Any]:
 
 
 @settings(max_examples=60, deadline=None)
-@stages_fail
+@given(*FAILURES, looks)
+@example("steadier", "engine error", {4, 5}, True, ALL_OF_THEM)
+@example("composite", "engine error", {4, 5}, False, ALL_OF_THEM)
 def test_with_every_option_on_nothing_but_the_background_stands_outside(
-    stage: str, fault: str, when: set[int], card_too: bool
+    stage: str, fault: str, when: set[int], card_too: bool, more: dict[str, Any]
 ) -> None:
     """The background as it is drawn over, to the pixel: no light falls on a raw one either."""
-    look, sink = everything(), ListSink(needs_foreground=True)
+    look, sink = {**everything(), **more}, ListSink(needs_foreground=True)
     run(stage, fault, when, [sink], card_too, **look)
     backdrop, instead = plain(BACKDROP, SIZE), card(SIZE) if card_too else plain(BACKDROP, SIZE)
     for picture in (backdrop, instead):
