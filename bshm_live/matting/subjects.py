@@ -2,7 +2,8 @@
 
 All people are followed from frame to frame on a small grid, each by the place that was his in
 the last one. Where two touch, their outlines in the last frame are the seeds of a watershed on
-the picture (Meyer, 1992). Who disappears behind somebody is known again when he comes out.
+the picture (Meyer, 1992); who is meant keeps the outline that he had by himself. Who disappears
+behind somebody is known again when he comes out.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from .followed import (
     outer,
     remnants,
     touched,
+    weights,
 )
 from .window import moved
 
@@ -45,7 +47,6 @@ BESIDE = 8  # cells: who disappears so near to somebody has gone behind him
 REACH = 2  # cells: so far an outline may grow where somebody may come out behind it
 OUT_LEAST = 0.15  # of the height of who was hidden: what comes out is at least as high
 MOSTLY, FADES = 0.7, 0.995  # of the most that was seen of somebody, which counts less each frame
-SLACK = 1e-3  # of a weight: so that between two ones lies nothing less
 NAMES = 250  # people that are told apart
 
 
@@ -308,16 +309,3 @@ class Subjects:
         elif time - self._rival[1] >= NEARER_S:
             self._chosen[self._chosen.index(worst)] = best
             self._rival = None
-
-
-def weights(chosen: Cells, others: Cells, shape: tuple[int, ...]) -> Alpha:
-    """What alpha (4h, 4w) is multiplied with: 1 nearer to those who are chosen, else 0.
-
-    Soft over one cell between them; exactly 1 and 0 elsewhere.
-    """
-    far = [
-        cv2.distanceTransform((~one).astype(np.uint8), cv2.DIST_L2, 3) for one in (chosen, others)
-    ]
-    small = np.where((far[0] <= far[1]) & chosen.any(), 1 + SLACK, -SLACK).astype(np.float32)
-    wide: Alpha = cv2.resize(small, shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return np.clip(wide, 0, 1, out=wide)

@@ -15,6 +15,7 @@ from bshm_live.matting.followed import (
     Outline,
     coarse,
     touched,
+    weights,
 )
 from bshm_live.types import HostMatte
 
@@ -92,3 +93,13 @@ def test_each_colour_has_one_number() -> None:
     levels = picture.astype(int) * BINS // 256
     right = (levels[..., 0] * BINS + levels[..., 1]) * BINS + levels[..., 2]
     assert np.array_equal(Glance(matte, SHAPE).colours, right)
+
+
+def test_weights_are_one_and_zero_but_for_a_soft_line() -> None:
+    x = np.arange(SHAPE[1])
+    chosen, others = np.tile(x < 40, (SHAPE[0], 1)), np.tile(x > 80, (SHAPE[0], 1))
+    found = weights(chosen, others, (288, 512))
+    assert (found[:, : 4 * 58] == 1).all()
+    assert (found[:, 4 * 63 :] == 0).all()
+    assert (np.diff(found[0]) <= 0).all()
+    assert not weights(np.zeros_like(chosen), others, (288, 512)).any()

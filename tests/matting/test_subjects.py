@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from bshm_live.matting.subjects import GONE_S, NEARER_S, Subjects, weights
+from bshm_live.matting.subjects import GONE_S, NEARER_S, Subjects
 from bshm_live.types import HostMatte, Matte
 
 SIZE, FPS = (512, 288), 30.0
@@ -199,13 +199,3 @@ def test_two_of_three_are_kept() -> None:
         kept, _ = run(*people)
     assert not kept.alpha[:, :140].any()
     assert kept.alpha[:, 200:].mean() > 0.3
-
-
-def test_weights_are_one_and_zero_but_for_a_soft_line() -> None:
-    x = np.arange(LOW[1])
-    chosen, others = np.tile(x < 40, (LOW[0], 1)), np.tile(x > 80, (LOW[0], 1))
-    found = weights(chosen, others, (288, 512))
-    assert (found[:, : 4 * 58] == 1).all()
-    assert (found[:, 4 * 63 :] == 0).all()
-    assert (np.diff(found[0]) <= 0).all()
-    assert not weights(np.zeros_like(chosen), others, (288, 512)).any()
