@@ -129,19 +129,17 @@ def demo(args: argparse.Namespace) -> int:
 
 
 def image(args: argparse.Namespace) -> int:
-    from .commands.stills import run_stills, wanted_of
+    from .commands.stills import run_stills
     from .stills.cut import parse_box
     from .stills.files import Task
 
-    background = parse_background(args.bg) if args.bg else None
     task = Task(
         output_dir=output_folder(args.output_dir),
-        background=background,
+        look=look_of(args, "none"),
         box=parse_box(args.box) if args.box else None,
         scribble=optional_path(args.scribble),
         stages=args.stages,
         crop=args.crop_to_person,
-        wanted=wanted_of(args.light, args.match, background),
     )
     return run_stills(args.input, task, networks_of(args), batch_of(args))
 

@@ -59,14 +59,17 @@ def networks_of(args: argparse.Namespace) -> Networks:
     return check(Networks(args.runtime, args.preset, args.threads, steady, args.precision))
 
 
-def look_of(args: argparse.Namespace) -> Look:
-    """The look in the words of the command line; a scene's, where those say nothing."""
+def look_of(args: argparse.Namespace, background: str | None = None) -> Look:
+    """The look in the words of the command line; a scene's, where those say nothing.
+
+    `background` is meant where none is given.
+    """
     if scene := getattr(args, "scene", None):
         given = read_config().scene(scene)
-    elif args.bg is None:
+    elif args.bg is None and background is None:
         raise SettingsError("--bg is missing: a picture, a video, blur, a colour or none")
     else:
-        given = {}
+        given = {"bg": background} if background else {}
     for name in set(LOOK) - {"rotate", "fit"}:  # they always have a value: a scene's counts more
         value = getattr(args, name, None)
         if value not in (None, False):

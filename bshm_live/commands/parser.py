@@ -22,7 +22,7 @@ from ..settings import (
 )
 from .parser_look import person_options
 from .parser_stills import batch_options, film_options, product_options, whole
-from .parser_studio import light_options, studio_options
+from .parser_studio import still_options, studio_options
 
 BG_HELP = (
     "a picture, a video (loops), blur or blur:N, #rrggbb or a CSS colour name, none; N is 1 (text "
@@ -271,7 +271,7 @@ def _image(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--crop-to-person", action="store_true", help="only the part of the picture with the person"
     )
-    light_options(parser)
+    still_options(parser)
     batch_options(parser)
     _engine_options(parser)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 
-def light_options(parser: argparse.ArgumentParser) -> None:
+def still_options(parser: argparse.ArgumentParser) -> None:
     """What a single picture can get, too."""
     parser.add_argument(
         "--light",
@@ -20,16 +20,6 @@ def light_options(parser: argparse.ArgumentParser) -> None:
         const="on",
         metavar="0-1",
         help="the person's colours taken towards those of a picture or video behind; alone: 0.7",
-    )
-
-
-def studio_options(parser: argparse.ArgumentParser) -> None:
-    """Of every command that makes moving pictures."""
-    light_options(parser)
-    parser.add_argument(
-        "--depth",
-        action="store_true",
-        help="with blur: the further away, the more out of focus, highlights as discs",
     )
     parser.add_argument(
         "--vignette",
@@ -46,4 +36,14 @@ def studio_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE[@x,y]",
         help="a picture with alpha over all of it, a logo or a name: x,y in pixels or percent, "
         "with - from the right and from below; lower right unless it is said",
+    )
+
+
+def studio_options(parser: argparse.ArgumentParser) -> None:
+    """Of every command that makes moving pictures."""
+    still_options(parser)
+    parser.add_argument(
+        "--depth",
+        action="store_true",
+        help="with blur: the further away, the more out of focus, highlights as discs",
     )

@@ -7,16 +7,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..compositing.grading import Wanted, wanted
-from ..control.touches import light_of, strength_of
 from ..errors import SettingsError
 from ..loop.assemble import still_networks
-from ..settings import OFFICIAL, BackgroundSpec, Networks
+from ..settings import OFFICIAL, Networks
 from ..stills.files import Cutter, Task, check_task
 from ..stills.read import Item, listed
 from ..types import Mask8
 from .batch import run_batch, share
-from .options import Batch
+from .options import Batch, files_of
 from .record import options_key
 from .workers import Do
 
@@ -37,14 +35,7 @@ class Cutting:
 
     def key(self, item: Item) -> str:
         task = replace(self.task, output_dir=Path())
-        behind = task.background.path if task.background else None
-        return options_key(self.networks, task, files=(behind, task.scribble))
-
-
-def wanted_of(light: str | None, match: str | None, behind: BackgroundSpec | None) -> Wanted:
-    """What the person's colours get, in words; None: nothing. Raises SettingsError."""
-    strength = strength_of("match", match) if match else 0.0
-    return wanted(light_of(light) if light else 0, strength, behind)
+        return options_key(self.networks, task, files=(*files_of(task.look), task.scribble))
 
 
 def run_stills(inputs: Sequence[str], task: Task, networks: Networks, batch: Batch) -> int:

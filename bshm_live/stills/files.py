@@ -16,10 +16,11 @@ import cv2
 
 from ..compositing.background import open_background
 from ..compositing.compositor import SOLID
-from ..compositing.grading import NOTHING, Wanted
+from ..compositing.grading import wanted
+from ..compositing.touches import open_touches
 from ..errors import BshmError, SettingsError, SinkError
 from ..files import real, replacing, why_unwritable
-from ..settings import BackgroundSpec
+from ..settings import BackgroundSpec, Look
 from ..types import Mask8, Matting
 from .cut import Box, Layers, crop_to_person, cut_out, hint_for, matte_still, read_scribble
 from .read import Item, read_still
@@ -48,22 +49,24 @@ class Outcome:
         return f"{self.source} ▸ {', '.join(map(str, self.files))} ({found})"
 
 
+CUT_OUT = Look(BackgroundSpec("none"))
+
+
 @dataclass(frozen=True)
 class Task:
     """What is done with every picture of a run: its PNGs go to `output_dir`.
 
-    `box` or `scribble` (a file, white on black) say where the person is; `stages` adds
-    MPN's and QUN's masks; `crop` cuts every file to the person with a little around; `wanted` is
-    what the person's colours get.
+    Of the `look` counts what a single picture can have: background, light, match, and what is
+    drawn last. `box` or `scribble` (a file, white on black) say where the person is; `stages`
+    adds MPN's and QUN's masks; `crop` cuts every file to the person with a little around.
     """
 
     output_dir: Path
-    background: BackgroundSpec | None = None
+    look: Look = CUT_OUT
     box: Box | None = None
     scribble: Path | None = None
     stages: bool = False
     crop: bool = False
-    wanted: Wanted = NOTHING
 
 
 def check_task(task: Task) -> Mask8 | None:
@@ -73,8 +76,12 @@ def check_task(task: Task) -> Mask8 | None:
     """
     if task.box and task.scribble:
         raise SettingsError("--box and --scribble: give one of them")
-    if task.background:
-        open_background(task.background, (64, 64))
+    look, kind = task.look, task.look.background.kind
+    if kind == "none" and (look.vignette or look.border or look.overlay):
+        raise SettingsError(
+            "--vignette, --border and --overlay are drawn over a background: give --bg"
+        )
+    open_background(look.background, (64, 64))
     strokes = read_scribble(task.scribble) if task.scribble else None
     ready(task.output_dir)
     return strokes
@@ -95,6 +102,7 @@ class Cutter:
 
     def __call__(self, item: Item) -> Outcome:
         """read ▸ hint ▸ BSHM ▸ composite ▸ write; an error becomes the outcome."""
+        look = self.task.look
         try:
             still = read_still(item.where)
             hint = hint_for(still.picture, self.task.box, self.strokes)
@@ -102,14 +110,17 @@ class Cutter:
             layers = cut_out(
                 still.picture,
                 matte,
-                self.task.background,
+                self.task.look.background,
                 opacity=still.alpha,
                 stages=self.task.stages,
-                wanted=self.task.wanted,
+                wanted=wanted(look.light, look.match, look.background),
             )
             person = cv2.mean(layers["alpha"])[0] / SOLID
             if self.task.crop:
                 layers = crop_to_person(layers)
+            over = layers["composite"]
+            if touches := open_touches(look, (over.shape[1], over.shape[0])):
+                touches(over)
             files = write_pngs(layers, self.task.output_dir, item.name, keep=self.inputs)
         except BshmError as error:
             return Outcome(item.where, error=error)

@@ -14,7 +14,7 @@ from bshm_live.compositing.grading import Wanted, wanted
 from bshm_live.errors import EngineError, SettingsError, SinkError, SourceError
 from bshm_live.matting.bshm import Bshm
 from bshm_live.matting.mirrored import matte_both_ways
-from bshm_live.settings import BackgroundSpec, parse_background
+from bshm_live.settings import BackgroundSpec, Border, Look, Overlay, parse_background
 from bshm_live.stills import read as still_input
 from bshm_live.stills.cut import (
     box_hint,
@@ -48,6 +48,8 @@ class Run:
 
     def __call__(self, *inputs: object, **options: object) -> int:
         items, files = listed([str(i) for i in inputs])
+        if background := options.pop("background", None):
+            options["look"] = Look(background)
         task = Task(self.folder, **options)
         cutter = Cutter(self.wide, self.tall, task, files, check_task(task))
         made = [Outcome(i.where, error=i.error) if i.error else cutter(i) for i in items]
@@ -128,6 +130,34 @@ def test_light_and_match_change_the_person_alone(wide: Bshm) -> None:
     inside = plain["alpha"] == 255
     assert (plain["foreground"] != lit["foreground"]).any(-1)[inside].mean() > 0.9
     assert wanted(80, 0.5, behind) == Wanted(0.8, 0.0)  # a colour is no scene
+
+
+@pytest.mark.parametrize("crop", [False, True])
+def test_what_is_drawn_last_lies_over_the_composite_alone(
+    tmp_path: Path, run: Run, crop: bool
+) -> None:
+    """Also where it is cut to the person: a border is that of the file."""
+    logo = tmp_path / "logo.png"
+    cv2.imwrite(str(logo), np.full((10, 20, 3), (250, 10, 10), np.uint8))
+    behind, picture = parse_background("#00ff00"), saved(tmp_path / "a.png", portrait(300, 200))
+    assert run(picture, background=behind, crop=crop) == 0
+    names = ("a_composite.png", "a_alpha.png", "a_foreground.png")
+    plain, alpha, front = map(run.read, names)
+    look = Look(behind, border=Border(5, (9, 90, 190)), overlay=Overlay(logo, "30", "40"))
+    assert run(picture, look=look, crop=crop) == 0
+    drawn = run.read(names[0])
+    assert np.array_equal(alpha, run.read(names[1]))
+    assert np.array_equal(front, run.read(names[2]))
+    assert (drawn[:5] == (9, 90, 190)).all()
+    assert (drawn[:, -5:] == (9, 90, 190)).all()
+    assert (drawn[40:50, 30:50] == (250, 10, 10)).all()
+    drawn[40:50, 30:50] = plain[40:50, 30:50]
+    assert np.array_equal(drawn[5:-5, 5:-5], plain[5:-5, 5:-5])
+
+
+def test_what_is_drawn_last_needs_a_background(tmp_path: Path, run: Run) -> None:
+    with pytest.raises(SettingsError, match="give --bg"):
+        run(saved(tmp_path / "a.png"), look=Look(BackgroundSpec("none"), vignette=0.5))
 
 
 def test_none_is_no_background(wide: Bshm) -> None:
