@@ -210,6 +210,28 @@ def test_a_scene_is_saved_and_taken(program: Program, page: Any) -> None:
     shows(page, (0x30, 0x20, 0x10))
 
 
+def test_every_control_of_the_look_sets_it_and_shows_it(program: Program, page: Any) -> None:
+    """What was chosen is what the program says, and what the page says once it is opened anew."""
+    chosen = {"frame": "head", "subject": "nearest", "place": "85%,100%,40%"}
+    for name, value in chosen.items():
+        page.select_option(f"#{name}", value)
+    sliders = {"light": 60, "match": 0.35, "vignette": 0.5}
+    for name, value in sliders.items():
+        page.fill(f"#{name}", str(value))
+    page.click("#depth")
+    pressed(page, "#depth")
+    wanted = {**chosen, **sliders, "depth": True}
+    wait_for(lambda: {key: program.status()[key] for key in wanted} == wanted)
+    page.reload()
+    pressed(page, "#depth")
+    shown = {name: page.input_value(f"#{name}") for name in {**chosen, **sliders}}
+    assert shown == {name: str(value) for name, value in {**chosen, **sliders}.items()}
+    ask("bshm-live", {"set": [f"{name}=off" for name in wanted if name != "subject"]})
+    ask("bshm-live", {"set": ["subject=all"]})
+    for name, value in {"frame": "off", "subject": "all", "place": "off", "light": "0"}.items():
+        wait_for(lambda n=name, v=value: page.input_value(f"#{n}") == v)  # type: ignore[misc]
+
+
 def test_a_pause_is_said(program: Program, page: Any) -> None:
     page.click("#pause")
     says(page, "Paused")
