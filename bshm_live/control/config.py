@@ -38,7 +38,7 @@ from ..settings import (
     parse_background,
     parse_size,
 )
-from .person import parse_place, parse_subject
+from .person import parse_subject, place_of
 from .touches import border_of, light_of, strength_of
 from .wire import checked_name
 
@@ -100,7 +100,7 @@ CHECKS: Mapping[str, Callable[[Any], object]] = {
     "vignette": lambda share: strength_of("vignette", str(share)),
     "border": border_of,
     "subject": parse_subject,
-    "place": parse_place,
+    "place": place_of,
     "sink": lambda sinks: check_live(Live(sinks=tuple(sinks))),
     "size": parse_size,
     "fps": lambda rate: check_live(Live(fps=rate)),

@@ -7,6 +7,7 @@ import re
 from ..errors import SettingsError
 from ..settings import ALL, DIGITS, NEAREST, SUBJECTS_MOST, brief, whole_number
 from ..types import Place
+from .touches import OFF
 
 
 def parse_subject(text: str) -> int:
@@ -20,6 +21,11 @@ def parse_subject(text: str) -> int:
             f"--subject {brief(text)}: all, nearest, or how many people, 1 to {SUBJECTS_MOST}"
         )
     return number
+
+
+def place_of(text: str) -> Place | None:
+    """As `parse_place`; None for 'off'. Raises SettingsError."""
+    return None if text.strip().lower() in OFF else parse_place(text)
 
 
 def parse_place(text: str) -> Place:

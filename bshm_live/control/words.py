@@ -21,7 +21,7 @@ from ..settings import (
     parse_background,
 )
 from .desk import Wish
-from .person import parse_place, parse_subject, subject_text
+from .person import parse_subject, place_of, subject_text
 from .touches import (
     border_of,
     border_text,
@@ -140,9 +140,7 @@ _LOOK: dict[str, Callable[[Look, str], Look]] = {
     "rotate": lambda look, value: replace(look, rotate=_one_of("rotate", value, ROTATIONS)),
     "fit": lambda look, value: replace(look, fit=_one_of("fit", value, FITS)),
     "frame": _frame,
-    "place": lambda look, value: replace(
-        look, place=None if value.lower() in OFF else parse_place(value)
-    ),
+    "place": lambda look, value: replace(look, place=place_of(value)),
     "subject": lambda look, value: replace(look, subject=parse_subject(value)),
     "paused": lambda look, value: replace(look, paused=is_on("pause", value, look.paused)),
     "light": lambda look, value: replace(look, light=light_of(value, look.light)),
