@@ -25,11 +25,11 @@ ROOT = Path(__file__).resolve().parents[1]
 # where nothing is installed.
 sys.path.append(str(ROOT))
 
-# Started in the background or by nohup this ignores Ctrl-C or a closed terminal, and so
-# would its children.
+# Started in the background or by nohup this ignores Ctrl-C, a closed terminal and their kin, and
+# so would its children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-if hasattr(signal, "SIGHUP"):
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+for number in {"SIGHUP", "SIGQUIT"} & set(dir(signal)):
+    signal.signal(getattr(signal, number), signal.SIG_DFL)
 
 from tools.kernels import build_if_stale  # noqa: E402
 
