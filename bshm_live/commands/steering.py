@@ -13,7 +13,8 @@ from typing import Any
 
 from ..control.config import read_config, save_scene
 from ..control.desk import Desk, Hands, Wish
-from ..control.words import AUTO, changed, parse_words, words_of
+from ..control.touches import AUTO
+from ..control.words import changed, parse_words, words_of
 from ..errors import BshmError, SettingsError
 from ..loop.adapt import Adapter
 from ..loop.assemble import LiveParts

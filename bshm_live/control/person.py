@@ -7,7 +7,7 @@ import re
 from ..errors import SettingsError
 from ..settings import ALL, DIGITS, NEAREST, SUBJECTS_MOST, brief, whole_number
 from ..types import Place
-from .touches import OFF
+from .touches import NO
 
 
 def parse_subject(text: str) -> int:
@@ -25,7 +25,7 @@ def parse_subject(text: str) -> int:
 
 def place_of(text: str) -> Place | None:
     """As `parse_place`; None for 'off'. Raises SettingsError."""
-    return None if text.strip().lower() in OFF else parse_place(text)
+    return None if text.lower() in NO else parse_place(text)
 
 
 def parse_place(text: str) -> Place:

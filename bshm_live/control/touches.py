@@ -10,6 +10,7 @@ from ..files import path_of, why_unreadable
 from ..settings import LIGHT_AUTO, Border, Overlay, brief, parse_colour, whole_number
 
 ON, OFF, TOGGLE, AUTO = ("on", "yes", "true"), ("off", "no", "false"), "toggle", "auto"
+YES, NO = (*ON, "1"), (*OFF, "0")  # where a number is no amount
 PERCENT = 100
 BORDER_MOST = 500  # pixels
 CORNER = "-3%"  # where an overlay lies unless it is said: lower right
@@ -47,7 +48,7 @@ def strength_of(key: str, text: str, now: float = 0.0) -> float:
 def border_of(text: str) -> Border | None:
     """'8' or '8,COLOUR'; None for 'off'. Raises SettingsError."""
     width, comma, colour = text.partition(",")
-    if width.strip().lower() in (*OFF, "0"):
+    if width.strip().lower() in NO:
         return None
     number = whole_number(width.strip())
     try:

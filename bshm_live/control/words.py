@@ -23,6 +23,10 @@ from ..settings import (
 from .desk import Wish
 from .person import parse_subject, place_of, subject_text
 from .touches import (
+    AUTO,
+    NO,
+    TOGGLE,
+    YES,
     border_of,
     border_text,
     light_of,
@@ -32,9 +36,6 @@ from .touches import (
 )
 
 T = TypeVar("T")
-ON, OFF = ("on", "yes", "true", "1"), ("off", "no", "false", "0")
-TOGGLE = "toggle"  # the other of the two
-AUTO = "auto"  # the preset that fits
 
 LOOK = (
     *("bg", "blur", "mirror", "light_wrap", "rotate", "fit", "paused"),
@@ -96,9 +97,9 @@ def is_on(key: str, value: str, now: bool) -> bool:
     """What is on `now`, once it was set to on, off or toggle. Raises SettingsError."""
     if value.lower() == TOGGLE:
         return not now
-    if value.lower() in ON:
+    if value.lower() in YES:
         return True
-    if value.lower() in OFF:
+    if value.lower() in NO:
         return False
     raise SettingsError(f"set {key}={value}: on, off or toggle")
 
@@ -119,7 +120,7 @@ def _frame(look: Look, value: str) -> Look:
     """One of the framings; on, off and toggle mean the usual one."""
     if value in FRAMINGS:
         return replace(look, framing=_one_of("frame", value, FRAMINGS))
-    if value.lower() not in (*ON, *OFF, TOGGLE):
+    if value.lower() not in (*YES, *NO, TOGGLE):
         raise SettingsError(f"set frame={value}: {', '.join(FRAMINGS)}, on, off or toggle")
     on = is_on("frame", value, look.framing is not None)
     return replace(look, framing=(look.framing or FRAME_DEFAULT) if on else None)

@@ -139,6 +139,7 @@ def test_words_for_the_person() -> None:
     assert changed(wish, {"frame": "toggle"}).look.framing is None
     assert changed(START, {"frame": "toggle"}).look.framing == "half"
     assert changed(wish, {"frame": "on"}).look.framing == "head"
+    assert changed(wish, {"place": "0"}).look.place is None
     off = changed(wish, {"frame": "off", "subject": "all", "place": "off"}).look
     assert off == START.look
     assert changed(START, {"subject": "3"}).look.subject == 3
