@@ -116,9 +116,12 @@ class Compositor:
             arguments.wide, arguments.tall = wide, tall
             arguments.h, arguments.w = model.low
             arguments.refine = width > wide or height > tall
-            self._starts = np.empty(-(-wide // BLOCK) + 1, np.int32)
+            blocks = -(-wide // BLOCK)
+            self._starts = np.empty(blocks + 1, np.int32)
             arguments.starts = self._starts.ctypes.data
-            self._scratch = Scratch(ROW_FLOATS * (wide + 4) * sizeof(c_float))
+            self._scratch = Scratch(
+                ROW_FLOATS * (wide + 4) * sizeof(c_float) + 2 * (2 * width + blocks)
+            )
             arguments.scratch = self._scratch.address
             arguments.lane_bytes = self._scratch.lane_bytes
             prepare_once("compose_columns", arguments)

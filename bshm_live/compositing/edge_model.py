@@ -9,6 +9,7 @@ from ..kernels.call import MAPS, MOMENTS, Model, Scratch, address, run
 from ..types import Mask8, Matte, Shape
 
 REFINED = 4  # pixels of the matte to a low one
+FEW = 1 << 14  # low pixels: less work than waking another thread
 ROW_BYTES = 88  # of scratch memory to a low pixel
 PERSON, SLOPE, ROOM, SHARE = slice(0, 3), 3, slice(4, 7), 7  # of the maps
 
@@ -31,9 +32,9 @@ class EdgeModel:
     """
 
     def __init__(self, shape: Shape, threads: int = 0) -> None:
-        self._threads = threads
         tall, wide = shape
         self.shape, self.low = (tall, wide), (-(-tall // REFINED), -(-wide // REFINED))
+        self._threads = 1 if self.low[0] * self.low[1] < FEW else threads
         self.levels: Mask8 = np.empty(self.shape, np.uint8)
         self.grey: Mask8 = np.empty(self.shape, np.uint8)
         self.maps = np.empty((*self.low, MAPS), np.float32)

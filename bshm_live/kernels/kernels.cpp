@@ -17,6 +17,10 @@ typedef long long Bytes;
 typedef float f4 __attribute__((vector_size(16)));
 typedef float f8 __attribute__((vector_size(32)));
 typedef int i4 __attribute__((vector_size(16)));
+typedef i16 s16 __attribute__((vector_size(32)));
+typedef int w16 __attribute__((vector_size(64)));
+typedef u8 b16 __attribute__((vector_size(16)));
+typedef u64 q4 __attribute__((vector_size(32)));
 
 #ifdef _WIN32
 #define EXPORT extern "C" __declspec(dllexport)
@@ -68,12 +72,14 @@ static inline void fill(void *to, int value, Bytes count) {
 }
 
 // A vector that may lie anywhere in memory
-template <class V> static inline V load(const float *p) {
+template <class V> static inline V load(const void *p) {
     V v;
     copy(&v, p, sizeof(V));
     return v;
 }
 template <class V> static inline void store(float *p, V v) { copy(p, &v, sizeof(V)); }
+
+static inline s16 widened(const u8 *p) { return __builtin_convertvector(load<b16>(p), s16); }
 
 // ---- Before the networks: preprocess.Preprocessor ----------------------------------------
 
@@ -145,27 +151,47 @@ struct Halver {
         const bool across = times <= a.halved_x, down = times <= a.halved_y;
         const int n = width(times), larger = width(times - 1), taller = height(times - 1);
         if ((across && larger % 2) || (down && taller % 2)) return uneven(times, y, out);
-        if (!down) return pairs(row(times - 1, y), out, n);
+        if (!down) return every_other(Pair{row(times - 1, y)}, out, n);
         const u8 *above = row(times - 1, 2 * y), *below = row(times - 1, 2 * y + 1);
-        if (across) return squares(above, below, out, n);
+        if (across) return every_other(Square{above, below}, out, n);
         for (int i = 0; i < 3 * n; i++) out[i] = half(above[i] + below[i]);
     }
 
     // To the nearest level, halves to even
     static u8 half(int sum) { return (u8)((sum >> 1) + (sum >> 1 & sum & 1)); }
 
-    static void pairs(const u8 *p, u8 *out, int n) {
-        for (int x = 0; x < n; x++)
-            for (int c = 0; c < 3; c++) out[3 * x + c] = half(p[6 * x + c] + p[6 * x + 3 + c]);
-    }
+    // Values of rows, each with its right neighbour's: one, or sixteen at once
+    struct Pair {
+        const u8 *p;
+        u8 one(int i) const { return half(p[i] + p[i + 3]); }
+        b16 many(int i) const {
+            const b16 left = load<b16>(p + i), right = load<b16>(p + i + 3);
+            const b16 odd = left ^ right, down = (left & right) + (odd >> 1);
+            return down + (down & odd & 1);
+        }
+    };
+    struct Square {
+        const u8 *p, *q;
+        u8 one(int i) const { return (u8)((p[i] + q[i] + p[i + 3] + q[i + 3] + 2) >> 2); }
+        b16 many(int i) const {
+            const s16 left = widened(p + i) + widened(q + i);
+            const s16 right = widened(p + i + 3) + widened(q + i + 3);
+            return __builtin_convertvector((left + right + 2) >> 2, b16);
+        }
+    };
 
-    static void squares(const u8 *p, const u8 *q, u8 *out, int n) {
-        for (int x = 0; x < n; x++)
-            for (int c = 0; c < 3; c++) {
-                const int left = p[6 * x + c] + q[6 * x + c];
-                const int right = p[6 * x + 3 + c] + q[6 * x + 3 + c];
-                out[3 * x + c] = (u8)((left + right + 2) >> 2);
-            }
+    // Every other pixel of a row, n in all
+    template <class Mean> static void every_other(const Mean &mean, u8 *out, int n) {
+        int x = 0;
+        for (; x + 6 <= n; x += 4) {  // reads 31 values and writes 16
+            const b16 first = mean.many(6 * x), second = mean.many(6 * x + 12);
+            const b16 kept = __builtin_shufflevector(
+                first, second, 0, 1, 2, 6, 7, 8, 16, 17, 18, 22, 23, 24, 0, 0, 0, 0
+            );
+            copy(out + 3 * x, &kept, sizeof kept);
+        }
+        for (; x < n; x++)
+            for (int c = 0; c < 3; c++) out[3 * x + c] = mean.one(6 * x + c);
     }
 
     // An odd length 2n + 1 becomes n: a pixel covers 2 + 1/n of the old ones, in parts of
@@ -221,11 +247,6 @@ static void blend_rows(const Tap &t, const u8 *p, const u8 *q, i16 *__restrict o
         out[x] = (i16)(p[x] * 128 + (step * weight >> 16));
     }
 }
-
-typedef i16 s16 __attribute__((vector_size(32)));
-typedef int w16 __attribute__((vector_size(64)));
-typedef u8 b16 __attribute__((vector_size(16)));
-typedef u64 q4 __attribute__((vector_size(32)));
 
 static inline u64 four(const i16 *p) {
     u64 v;
@@ -622,6 +643,36 @@ EXPORT void compose_columns(const Compose *a) {
     while (block <= a->blocks()) a->starts[block++] = a->width;
 }
 
+// Rows of the matte at the output's columns, between which its rows lie: first_blend. The
+// last two are kept, and of each the blocks that were asked for.
+struct Across {
+    const Compose &a;
+    u16 *values[2];  // (width,)
+    u8 *known[2];    // (blocks,)
+    int kept[2] = {-1, -1};
+
+    Across(const Compose &a, u8 *memory) : a(a) {
+        for (int i = 0; i < 2; i++, memory += sizeof(u16) * a.width) values[i] = (u16 *)memory;
+        for (int i = 0; i < 2; i++, memory += a.blocks()) known[i] = memory;
+    }
+
+    const u16 *row(int y, int block, int end) {
+        const int slot = y & 1;
+        if (kept[slot] != y) fill(known[slot], 0, a.blocks());
+        kept[slot] = y;
+        const u8 *levels = a.levels + (Bytes)a.wide * y;
+        for (; block < end; block++) {
+            if (known[slot][block]) continue;
+            known[slot][block] = 1;
+            for (int x = a.starts[block]; x < a.starts[block + 1]; x++) {
+                const Tap &t = a.columns[x].alpha;
+                values[slot][x] = (u16)first_blend(t, levels[t.near], levels[t.far]);
+            }
+        }
+        return values[slot];
+    }
+};
+
 // One row of the output, and where it lies in the matte and in the maps. `map_row` (w, 8),
 // `glow_row` (w, 4) and `grey_row` (wide,) are between two rows of theirs, where it is needed.
 struct Line {
@@ -629,6 +680,7 @@ struct Line {
     u8 *out, *alpha, *front;
     const u8 *near_levels, *far_levels;
     float *map_row, *glow_row, *grey_row;
+    Across &across;
     Tap tap;
     Near matte, low;
 };
@@ -707,6 +759,14 @@ static inline void soft_pixel(const Compose &a, const Line &l, int x) {
     write(l.out + 3 * x, mixed(front, colour(l.back + 3 * x, last), weight), last);
 }
 
+// Columns x to `end`, which are soft
+static void soft_span(const Compose &given, const Line &line, int x, int end) {
+    // Copies: a store to a picture might change what lies anywhere, as the compiler sees it.
+    const Compose a = given;
+    const Line l = line;
+    for (; x < end; x++) soft_pixel(a, l, x);  // in order: see `write`
+}
+
 // Solid pixels that the background's light may reach
 static void light(const Compose &a, const Line &l, int x, int end) {
     blend_maps(a, l, x, end);
@@ -760,29 +820,29 @@ static int block_level(const Compose &a, const Line &l, int x) {
 
 const int CACHE_LINE = 64;  // bytes
 
-// Columns whose alpha has to be computed
-static void mixed_span(const Compose &a, const Line &l, int first, int end) {
+// Blocks whose alpha has to be computed
+static void mixed_span(const Compose &a, const Line &l, int block, int last_block) {
+    const int first = a.starts[block], end = a.starts[last_block];
     for (int at = 3 * first; at < 3 * end; at += CACHE_LINE) {  // they come while alpha is computed
         __builtin_prefetch(l.image + at);
         __builtin_prefetch(l.back + at);
         __builtin_prefetch(l.out + at, 1);
     }
-    for (int x = first; x < end; x++) {
-        const Tap &t = a.columns[x].alpha;
-        const int near = first_blend(t, l.near_levels[t.near], l.near_levels[t.far]);
-        const int far = first_blend(t, l.far_levels[t.near], l.far_levels[t.far]);
-        l.alpha[x] = (u8)second_blend(l.tap, near, far);
-    }
+    const u16 *near = l.across.row(l.tap.near, block, last_block);
+    const u16 *far = l.across.row(l.tap.far, block, last_block);
+    for (int x = first; x < end; x++) l.alpha[x] = (u8)second_blend(l.tap, near[x], far[x]);
     blend_maps(a, l, first, end);
     if (a.refine) blend_grey(a, l, first, end);
+    const auto solid = [](int level) { return level == 0 || level == SOLID; };
     for (int x = first; x < end;) {  // in order: see `write`
         const int level = l.alpha[x], from = x++;
-        if (level != 0 && level != SOLID) {
-            soft_pixel(a, l, from);
-            continue;
+        if (solid(level)) {
+            while (x < end && l.alpha[x] == level) x++;
+            solid_span(a, l, from, x, level);
+        } else {
+            while (x < end && !solid(l.alpha[x])) x++;
+            soft_span(a, l, from, x);
         }
-        while (x < end && l.alpha[x] == level) x++;
-        solid_span(a, l, from, x, level);
     }
 }
 
@@ -793,7 +853,7 @@ static void compose_line(const Compose &a, const Line &l) {
         const int x = a.starts[from], end = a.starts[block];
         if (x == end) continue;  // the output is smaller than the matte
         if (level < 0) {
-            mixed_span(a, l, x, end);
+            mixed_span(a, l, from, block);
         } else {
             fill(l.alpha + x, level, end - x);
             solid_span(a, l, x, end, level);
@@ -804,6 +864,7 @@ static void compose_line(const Compose &a, const Line &l) {
 KERNEL(compose, Compose, 16) {
     float *rows = (float *)(a.scratch + lane * a.lane_bytes);
     float *glow_row = rows + MAPS * (Bytes)a.w, *grey_row = glow_row + 4 * (Bytes)a.w;
+    Across across(a, (u8 *)(grey_row + a.wide));
     const float to_matte = (float)a.tall / a.height;
     for (int y = first; y < last; y++) {
         const Bytes row = (Bytes)a.width * y;
@@ -813,7 +874,7 @@ KERNEL(compose, Compose, 16) {
             a.image + a.image_stride * y, a.back + a.back_stride * y,
             a.out + 3 * row, a.alpha + row, a.front ? a.front + 3 * row : nullptr,
             a.levels + (Bytes)a.wide * t.near, a.levels + (Bytes)a.wide * t.far,
-            rows, glow_row, grey_row, t, near_place(place, a.tall), near_place(place * (1.0f / REFINED), a.h)
+            rows, glow_row, grey_row, across, t, near_place(place, a.tall), near_place(place * (1.0f / REFINED), a.h)
         });
     }
 }

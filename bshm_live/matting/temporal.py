@@ -16,7 +16,7 @@ from .window import moved
 GRID = 4  # the gate is computed on a grid this much coarser
 WEIGHT_ROWS = 4  # of scratch memory
 UNSURE = np.float32(0.15)  # of a hint: below it is nothing, as far from 1 it is person
-GLANCE_STEP = 8  # of the picture, each eighth pixel of each eighth row is looked at
+GLANCE_STEP = 16  # each sixteenth pixel of each sixteenth row of the picture is looked at
 CUT_SIZE = (32, 18)
 CUT_LEVEL = 45.0  # mean difference, of 255, between one frame and the next
 
@@ -86,7 +86,9 @@ def as_hint(alpha: Alpha) -> Alpha:
 def low_alpha(matte: Matte) -> Alpha:
     """The matte (4h, 4w) at the low size (h, w)."""
     height, width = matte.unified.shape
-    return cv2.resize(matte.alpha, (width, height), interpolation=cv2.INTER_AREA)
+    # In two steps: OpenCV is three times as fast with halves.
+    half = cv2.resize(matte.alpha, (2 * width, 2 * height), interpolation=cv2.INTER_AREA)
+    return cv2.resize(half, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def gated(alpha: Alpha, last: Alpha, threads: int = 0) -> Alpha:
