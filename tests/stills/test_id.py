@@ -170,6 +170,15 @@ def to_the_side(picture: np.ndarray, degrees: float) -> np.ndarray:
     return cv2.remap(picture, moved.astype(np.float32), y, cv2.INTER_LINEAR)
 
 
+def eyes_bent(picture: np.ndarray, degrees: float) -> np.ndarray:
+    """The demo's eyes and brows fall to the right, its mouth stays."""
+    y, x = np.mgrid[: picture.shape[0], : picture.shape[1]].astype(np.float32)
+    near = np.clip(1 - np.abs(y - EYES[1]) / (0.9 * APART), 0, 1)
+    near = near**2 * (3 - 2 * near) * np.clip(1.6 - np.abs(x - EYES[0]) / APART, 0, 1)
+    moved = y - np.tan(np.radians(degrees)) * (x - EYES[0]) * near
+    return cv2.remap(picture, x, moved.astype(np.float32), cv2.INTER_LINEAR)
+
+
 def test_nobody(run: Run, portrait_photo: np.ndarray) -> None:
     room = np.ascontiguousarray(portrait_photo[:, 460:])
     for force in (False, True):
@@ -188,6 +197,7 @@ def test_two(run: Run, portrait_photo: np.ndarray) -> None:
     [
         (lambda picture: cv2.resize(picture, None, fx=0.4, fy=0.4), "head too small: "),
         (lambda picture: turned_by(picture, 20), "head tilted by "),
+        (lambda picture: eyes_bent(picture, -20), "eyes not level with the mouth: "),
         (lambda picture: to_the_side(picture, -35), "head turned by about "),
         (lambda picture: picture // 5, "too dark: "),
         (lambda picture: cv2.GaussianBlur(picture, (0, 0), 5), "blurred: sharpness 0.0"),
