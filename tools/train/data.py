@@ -16,6 +16,7 @@ import numpy as np
 from . import objects
 from .augment import degrade, light
 from .drawing import onto, over
+from .fabric import draped
 from .framing import Matrix, anywhere, around_head, warped
 from .hair import hair
 from .people import U8, Person, load_people, load_rooms
@@ -32,6 +33,7 @@ P_SAME_LIGHT = 0.4  # person and room dimmed or tinted together
 P_OWN_LENS = 0.35  # the person blurred, compressed or noisy where the room is not
 P_OTHERS_ROOM = 0.3  # a background cut from a photograph of people: streets, fields, stages
 P_HELD, P_ARM, P_BEHIND = 0.12, 0.1, 0.25  # drawn into composites
+P_DRAPED = 0.15  # a bed, a sofa or a curtain of a room in the cloth of clothes
 P_HAIR = 0.1  # strands drawn onto somebody; `Frames.p_hair`
 OTHERS = (0.92, 0.08)  # chances of 0, 1, ... more people in a webcam's frame
 OTHERS_ANYWHERE = (0.7, 0.15, 0.08, 0.04, 0.03)
@@ -211,7 +213,8 @@ class Frames:
         crop_h = min(rh, rw / self.aspect) * rng.uniform(0.35, 1.0)
         crop_w = crop_h * self.aspect
         x, y = rng.uniform(0, rw - crop_w), rng.uniform(0, rh - crop_h)
-        return room[int(y) : int(y + crop_h) + 1, int(x) : int(x + crop_w) + 1]
+        part = room[int(y) : int(y + crop_h) + 1, int(x) : int(x + crop_w) + 1]
+        return draped(part, self._person(), rng) if rng.random() < P_DRAPED else part
 
     def _others_room(self) -> U8 | None:
         """A part of somebody's photograph in which nobody is; None where none is found."""
