@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .library import library
 
 MOST_LANES = 4  # passes over memory gain little from more threads
-SIDES_BYTES, COLUMN_BYTES = 24, 40  # of Sides and Column
+SIDES_BYTES, COLUMN_BYTES = 96, 40  # of Sides, which are four columns', and of Column
 BLOCK = 8  # columns of a matte
 MOMENTS, MAPS = 4, 8  # floats of a low pixel
 GRADE = (256, 8)  # of a table by brightness
@@ -131,6 +131,11 @@ def rows_address(picture: NDArray[np.uint8], shape: tuple[int, ...]) -> tuple[in
     if picture.shape != shape or picture.dtype != np.uint8 or inner != [3, 1]:
         raise ValueError(f"{picture.dtype} {picture.shape} is not a picture {shape}")
     return picture.ctypes.data, stride
+
+
+def sides_of(wide: int) -> NDArray[np.uint8]:
+    """Memory for the Sides of so many columns."""
+    return np.empty(-(-wide // 4) * SIDES_BYTES, np.uint8)
 
 
 class Scratch:

@@ -21,6 +21,9 @@ typedef i16 s16 __attribute__((vector_size(32)));
 typedef int w16 __attribute__((vector_size(64)));
 typedef u8 b16 __attribute__((vector_size(16)));
 typedef u64 q4 __attribute__((vector_size(32)));
+typedef u64 q2 __attribute__((vector_size(16)));
+typedef u16 h16 __attribute__((vector_size(32)));
+typedef unsigned v16 __attribute__((vector_size(64)));
 
 #ifdef _WIN32
 #define EXPORT extern "C" __declspec(dllexport)
@@ -85,10 +88,18 @@ static inline s16 widened(const u8 *p) { return __builtin_convertvector(load<b16
 
 const int MOST_HALVED = 16;
 
-// Tap of a column of BGR pixels: the offsets, and each weight once for four values.
+// Taps of four columns of BGR pixels: the offsets, and each weight once for four values.
 struct Sides {
-    int near, far;
-    u64 near_weights, far_weights;
+    int near[4], far[4];
+    u64 near_weights[4], far_weights[4];
+
+    // `one` is the weight 1/2048.
+    void set(int x, const Tap &t, int first, int one) {
+        const u64 each = 0x0001000100010001ull * (u64)one;
+        const int i = x % 4;
+        near[i] = 3 * (t.near - first), far[i] = 3 * (t.far - first);
+        near_weights[i] = t.near_weight * each, far_weights[i] = t.far_weight * each;
+    }
 };
 
 struct Prepare {
@@ -96,7 +107,7 @@ struct Prepare {
     u8 *guide;          // (tall, wide, 3)
     float *high;        // (3, tall, wide) RGB in [0, 1], or null
     float *low;         // (3, h, w), tall = 4h and wide = 4w, or null
-    Sides *sides;       // (wide,), from prepare_sides
+    Sides *sides;       // (wide / 4,) and one more for what is over, from prepare_sides
     u8 *scratch;
     Bytes stride, lane_bytes;
     int width, height, wide, tall;
@@ -106,11 +117,8 @@ struct Prepare {
 EXPORT int sides_size(void) { return (int)sizeof(Sides); }
 EXPORT void prepare_sides(const Prepare *a) {
     const int n = a->width >> a->halved_x;
-    for (int x = 0; x < a->wide; x++) {
-        const Tap t = tap(x, 1 / ((double)a->wide / n), n);
-        const u64 each = 0x0001000100010001ull;
-        a->sides[x] = Sides{3 * t.near, 3 * t.far, t.near_weight * each, t.far_weight * each};
-    }
+    for (int x = 0; x < a->wide; x++)
+        a->sides[x / 4].set(x, tap(x, 1 / ((double)a->wide / n), n), 0, 1);
 }
 
 // The rows of a picture that was halved a few times, made as they are asked for. Of each
@@ -260,21 +268,35 @@ static inline s16 high_product(q4 a, q4 b) {
         __builtin_convertvector((s16)a, w16) * __builtin_convertvector((s16)b, w16);
     return __builtin_convertvector(product >> 16, s16);
 }
+static inline h16 high_product(h16 a, h16 b) {
+    const v16 product = __builtin_convertvector(a, v16) * __builtin_convertvector(b, v16);
+    return __builtin_convertvector(product >> 16, h16);
+}
+
+// second_blend of two rows of n values, in 16 bits
+static void second_blend_rows(const Tap &t, const u16 *near, const u16 *far, u8 *out, int n) {
+    const h16 near_weight = (h16){} + (u16)t.near_weight, far_weight = (h16){} + (u16)t.far_weight;
+    int x = 0;
+    for (; x + 16 <= n; x += 16) {
+        const h16 sum = high_product(load<h16>(near + x), near_weight) +
+                        high_product(load<h16>(far + x), far_weight);
+        const b16 levels = __builtin_convertvector((sum + 2) >> 2, b16);
+        copy(out + x, &levels, sizeof levels);
+    }
+    for (; x < n; x++) out[x] = (u8)second_blend(t, near[x], far[x]);
+}
 
 // second_blend along a row of BGR pixels, four at once; what is behind its end is read.
 static void blend_columns(const Sides *sides, const i16 *p, u8 *out, int n) {
     int x = 0;
     for (; x + 4 <= n; x += 4) {
-        const Sides *s = sides + x;
-        const q4 near = {four(p + s[0].near), four(p + s[1].near), four(p + s[2].near),
-                         four(p + s[3].near)};
-        const q4 far = {four(p + s[0].far), four(p + s[1].far), four(p + s[2].far),
-                        four(p + s[3].far)};
-        const q4 near_weights = {s[0].near_weights, s[1].near_weights, s[2].near_weights,
-                                 s[3].near_weights};
-        const q4 far_weights = {s[0].far_weights, s[1].far_weights, s[2].far_weights,
-                                s[3].far_weights};
-        const s16 sum = high_product(near, near_weights) + high_product(far, far_weights);
+        const Sides &s = sides[x / 4];
+        const q4 near = {four(p + s.near[0]), four(p + s.near[1]), four(p + s.near[2]),
+                         four(p + s.near[3])};
+        const q4 far = {four(p + s.far[0]), four(p + s.far[1]), four(p + s.far[2]),
+                        four(p + s.far[3])};
+        const s16 sum = high_product(near, load<q4>(s.near_weights)) +
+                        high_product(far, load<q4>(s.far_weights));
         const b16 levels = __builtin_convertvector((sum + 2) >> 2, b16);
         const b16 packed = __builtin_shufflevector(
             levels, levels, 0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 3, 7, 11, 15
@@ -282,9 +304,11 @@ static void blend_columns(const Sides *sides, const i16 *p, u8 *out, int n) {
         copy(out + 3 * x, &packed, 12);
     }
     for (; x < n; x++) {
-        const Sides &s = sides[x];
-        const Tap t = {0, 0, (int)(s.near_weights & 0xffff), (int)(s.far_weights & 0xffff)};
-        for (int c = 0; c < 3; c++) out[3 * x + c] = (u8)second_blend(t, p[s.near + c], p[s.far + c]);
+        const Sides &s = sides[x / 4];
+        const int i = x % 4;
+        const Tap t = {0, 0, (int)(s.near_weights[i] & 0xffff), (int)(s.far_weights[i] & 0xffff)};
+        for (int c = 0; c < 3; c++)
+            out[3 * x + c] = (u8)second_blend(t, p[s.near[i] + c], p[s.far[i] + c]);
     }
 }
 
@@ -352,7 +376,7 @@ KERNEL(prepare, Prepare, 8) {
 struct Crop {
     const u8 *picture;  // (height, width, 3), rows `stride` bytes apart
     u8 *out;            // (tall, wide, 3)
-    Sides *sides;       // (wide,), from crop_sides
+    Sides *sides;       // as above, from crop_sides: from the first column's neighbour on
     u8 *scratch;
     Bytes stride, lane_bytes;
     double left, top, scale_x, scale_y;  // the part's corner, and its pixels to one of the output
@@ -362,25 +386,64 @@ struct Crop {
     Tap row(int y) const { return tap_at((float)(top + (y + 0.5) * scale_y - 0.5), height); }
 };
 
+const int CROP_ONE = 16;  // of the weights in its sides, to 1/2048
+
 EXPORT void crop_sides(const Crop *a) {
-    const u64 each = 0x0001000100010001ull;
     const int first = a->column(0).near;
-    for (int x = 0; x < a->wide; x++) {
-        const Tap t = a->column(x);
-        a->sides[x] = Sides{3 * (t.near - first), 3 * (t.far - first), t.near_weight * each,
-                            t.far_weight * each};
+    for (int x = 0; x < a->wide; x++) a->sides[x / 4].set(x, a->column(x), first, CROP_ONE);
+}
+
+// Levels times weights, to 1/128 of a level
+static inline h16 weighed(b16 levels, const u64 *weights) {
+    return high_product(__builtin_convertvector(levels, h16) << 8, load<h16>(weights));
+}
+
+// first_blend along a row of BGR pixels, four at once; `count` values of it are there. A column's
+// neighbours lie beside each other, or the second one's weight is 0.
+static void across_columns(const Sides *sides, const u8 *p, int count, u16 *out, int n) {
+    int x = 0;
+    for (; x + 6 <= n && sides[x / 4].near[3] + 8 <= count; x += 4) {  // 16 values are written
+        const Sides &s = sides[x / 4];
+        const q2 one = {load<u64>(p + s.near[0]), load<u64>(p + s.near[1])};
+        const q2 other = {load<u64>(p + s.near[2]), load<u64>(p + s.near[3])};
+        const b16 near = __builtin_shufflevector(
+            (b16)one, (b16)other, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27
+        );
+        const b16 far = __builtin_shufflevector(
+            (b16)one, (b16)other, 3, 4, 5, 6, 11, 12, 13, 14, 19, 20, 21, 22, 27, 28, 29, 30
+        );
+        const h16 sum = weighed(near, s.near_weights) + weighed(far, s.far_weights);
+        const h16 packed = __builtin_shufflevector(
+            sum, sum, 0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 3, 7, 11, 15
+        );
+        copy(out + 3 * x, &packed, sizeof packed);
+    }
+    for (; x < n; x++) {
+        const Sides &s = sides[x / 4];
+        const int i = x % 4, near = (int)(s.near_weights[i] & 0xffff) / CROP_ONE;
+        const Tap t = {0, 0, near, 2048 - near};
+        for (int c = 0; c < 3; c++)
+            out[3 * x + c] = (u16)first_blend(t, p[s.near[i] + c], p[s.far[i] + c]);
     }
 }
 
-KERNEL(crop, Crop, 16) {
-    i16 *blended = (i16 *)(a.scratch + lane * a.lane_bytes);
+// The last two rows of the picture at the output's columns
+KERNEL(crop, Crop, 32) {
+    const int n = 3 * a.wide;
+    u16 *const rows[2] = {(u16 *)(a.scratch + lane * a.lane_bytes),
+                          (u16 *)(a.scratch + lane * a.lane_bytes) + n};
+    int kept[2] = {-1, -1};
     const Bytes from = 3 * (Bytes)a.column(0).near;
-    const int count = 3 * (a.column(a.wide - 1).far + 1) - (int)from;
+    const int count = 3 * a.width - (int)from;
+    const auto row = [&](int y) {
+        if (kept[y & 1] != y) across_columns(a.sides, a.picture + y * a.stride + from, count, rows[y & 1], a.wide);
+        kept[y & 1] = y;
+        return rows[y & 1];
+    };
     for (int y = first; y < last; y++) {
         const Tap t = a.row(y);
-        const u8 *p = a.picture + t.near * a.stride + from, *q = a.picture + t.far * a.stride + from;
-        blend_rows(t, p, q, blended, count);
-        blend_columns(a.sides, blended, a.out + 3 * (Bytes)a.wide * y, a.wide);
+        const u16 *near = row(t.near), *far = row(t.far);
+        second_blend_rows(t, near, far, a.out + (Bytes)n * y, n);
     }
 }
 
@@ -830,7 +893,7 @@ static void mixed_span(const Compose &a, const Line &l, int block, int last_bloc
     }
     const u16 *near = l.across.row(l.tap.near, block, last_block);
     const u16 *far = l.across.row(l.tap.far, block, last_block);
-    for (int x = first; x < end; x++) l.alpha[x] = (u8)second_blend(l.tap, near[x], far[x]);
+    second_blend_rows(l.tap, near + first, far + first, l.alpha + first, end - first);
     blend_maps(a, l, first, end);
     if (a.refine) blend_grey(a, l, first, end);
     const auto solid = [](int level) { return level == 0 || level == SOLID; };

@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 
 from ..kernels.call import (
-    SIDES_BYTES,
     Prepare,
     Scratch,
     address,
     prepare_once,
     rows_address,
     run,
+    sides_of,
 )
 from ..types import Hint, Picture, Shape, Size, Tensor
 
@@ -65,7 +65,7 @@ class Resizer:
         (height, width, _), (wide, tall) = shape, size
         x, y = halvings(width, wide), halvings(height, tall)
         self.shape, self._size = shape, size
-        self._sides = np.empty(wide * SIDES_BYTES, np.uint8)
+        self._sides = sides_of(wide)
         row = 3 * width  # of a picture; two of each size, and one of sums
         self._scratch = Scratch(2 * row + 6 * wide + max(x, y) * (2 + 4) * row + 32)
         self._arguments = Prepare(

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.call import SIDES_BYTES, Crop, Scratch, prepare_once, rows_address, run
+from ..kernels.call import Crop, Scratch, prepare_once, rows_address, run, sides_of
 from ..types import Matrix, Picture, Size, Window
 
 FEWER = 2.0  # times: a part that is so much larger than what is made of it is halved first
@@ -25,15 +25,20 @@ class Cropper:
 
     def __init__(self, size: Size, threads: int = 0) -> None:
         self.size, self._threads = size, threads
-        self._sides = np.empty(size[0] * SIDES_BYTES, np.uint8)
-        self._scratch = Scratch(0)
-        self._arguments = Crop(sides=self._sides.ctypes.data, wide=size[0], tall=size[1])
+        self._sides = sides_of(size[0])
+        self._scratch = Scratch(2 * 2 * 3 * size[0])  # two rows, 16 bits each
+        self._arguments = Crop(
+            sides=self._sides.ctypes.data,
+            scratch=self._scratch.address,
+            lane_bytes=self._scratch.lane_bytes,
+            wide=size[0],
+            tall=size[1],
+        )
 
     def __call__(self, picture: Picture, window: Window) -> Picture:
         """A new picture. The window lies inside of this one."""
         (wide, tall), arguments = self.size, self._arguments
         picture, window = reduced(picture, window, self.size)
-        self._make_room(picture.shape[1])
         arguments.height, arguments.width = picture.shape[:2]
         arguments.picture, arguments.stride = rows_address(picture, picture.shape)
         arguments.left, arguments.top = window.left, window.top
@@ -43,13 +48,6 @@ class Cropper:
         arguments.out = out.ctypes.data
         run("crop", arguments, tall, self._threads)
         return out
-
-    def _make_room(self, width: int) -> None:
-        """Memory for a row of a picture, and four values behind it."""
-        if width != self._arguments.width:
-            self._scratch = Scratch(2 * (3 * width + 4))
-            self._arguments.scratch = self._scratch.address
-            self._arguments.lane_bytes = self._scratch.lane_bytes
 
 
 def reduced(layer: NDArray[Any], window: Window, size: Size) -> tuple[NDArray[Any], Window]:
