@@ -57,19 +57,19 @@ def worn(person: Person, shape: tuple[int, int], rng: np.random.Generator) -> U8
     height, width = person.alpha.shape
     side = int(0.12 * min(height, width) * rng.uniform(0.7, 1.6))
     rows = np.flatnonzero((person.alpha > SOLID).any(1))
-    if side < 8 or len(rows) < 2 * side:
+    if side < 8 or len(rows) < 4 * side:  # too little below the middle
         return None
     for _ in range(TRIES):
-        y = int(rng.uniform(rows[len(rows) // 2], max(rows[-1] - side, rows[0] + 1)))
+        y = int(rng.uniform(rows[len(rows) // 2], rows[-1] - side))
         x = int(rng.integers(max(1, width - side)))
-        part = np.s_[y : y + side, x : x + side]
-        if person.alpha[part].size and person.alpha[part].min() > SOLID:
-            patch = person.image[part]
-            tile = np.vstack((np.hstack((patch, patch[:, ::-1])),) * 2)
-            tile[side:] = tile[side:][::-1]
-            scale = rng.uniform(0.8, 2.0) * shape[0] / 4 / side
-            tile = cv2.resize(tile, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
-            return laid(tile, shape)
+        patch = person.image[y : y + side, x : x + side]
+        if person.alpha[y : y + side, x : x + side].min() <= SOLID:
+            continue
+        tile = np.vstack((np.hstack((patch, patch[:, ::-1])),) * 2)
+        tile[side:] = tile[side:][::-1]
+        scale = rng.uniform(0.8, 2.0) * shape[0] / 4 / side
+        tile = cv2.resize(tile, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
+        return laid(tile, shape)
     return None
 
 
