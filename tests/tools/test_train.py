@@ -20,6 +20,7 @@ from tools.train import (  # noqa: E402
     lite0,
     losses,
     objects,
+    stages,
 )
 from tools.train.augment import degrade, light  # noqa: E402
 from tools.train.data import Frames, blend  # noqa: E402
@@ -395,17 +396,23 @@ def test_overlap_counts_a_small_person_as_a_large_one() -> None:
     assert losses.overlap_loss(torch.zeros_like(small), small * 0) == 0
 
 
+def write_shard(path: Path, image: np.ndarray, alpha: np.ndarray, aspect: float = 1.5) -> None:
+    n = len(alpha)
+    np.savez(
+        path,
+        image=image,
+        alpha=alpha,
+        r3=np.zeros((n, 40, 18, 32), np.float16),
+        r4=np.zeros((n, 64, 9, 16), np.float16),
+        taught=np.zeros(n, bool),
+        aspect=np.full(n, aspect, np.float32),
+    )
+
+
 def test_shards_that_come_later_are_taken_up(tmp_path: Path) -> None:
     def shard(name: str, value: int, aspect: float) -> None:
-        rows = {
-            "image": np.full((3, 160, 256, 3), value, np.uint8),
-            "alpha": np.full((3, 160, 256), value, np.uint8),
-            "r3": np.zeros((3, 40, 18, 32), np.float16),
-            "r4": np.zeros((3, 64, 9, 16), np.float16),
-            "taught": np.zeros(3, bool),
-            "aspect": np.full(3, aspect, np.float32),
-        }
-        np.savez(tmp_path / name, **rows)
+        same = np.full((3, 160, 256, 3), value, np.uint8)
+        write_shard(tmp_path / name, same, same[..., 0], aspect)
 
     shard("still0000.npz", 40, 1.5)
     store = batches.Store(tmp_path, "cpu")
@@ -417,3 +424,24 @@ def test_shards_that_come_later_are_taken_up(tmp_path: Path) -> None:
     upright = store.batch(4, (256, 160))
     assert upright["image"].shape == (4, 3, 256, 160)
     assert upright["alpha"].mean() == pytest.approx(200 / 255, abs=1e-3)
+
+
+def test_what_was_wrong_comes_more_often_and_a_preset_is_trained(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    alpha = np.zeros((6, 160, 256), np.uint8)
+    alpha[2:, 40:, 80:180] = 255  # two rooms, four people
+    write_shard(tmp_path / "still0000.npz", rng.integers(0, 256, (6, 160, 256, 3), np.uint8), alpha)
+    store, taught = batches.Store(tmp_path, "cpu"), stages.Taught()
+    assert store.empty().tolist() == [0, 1]
+    with torch.no_grad():
+        for weight in taught.mpn.parameters():
+            weight.zero_()  # half a person everywhere
+    too_much, missed = stages.wrong(store, taught.mpn.eval(), np.arange(6), (96, 128))
+    assert too_much[:2] == pytest.approx([0.5 - stages.CLEARLY] * 2)
+    assert missed[:2] == pytest.approx([0, 0], abs=1e-6)
+    assert missed[2:].min() > 0.05
+    often = stages.chances(missed, (0.01, 0.1))
+    assert often.sum() == pytest.approx(1)
+    assert often[2:].min() > 5 * often[0]
+    stages.train_for(store, stages.Taught(), "fast", 0.01, tmp_path)
+    assert (tmp_path / "mpn_fast.pt").is_file()

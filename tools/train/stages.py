@@ -47,6 +47,11 @@ P_WORSE = 0.15  # masks for MRN that QUN would not make
 RATE_OWN = 5e-4  # of learning, where MPN is trained on for one preset
 P_MISTAKEN = 0.25  # of its batches empty
 MISTAKEN = (0.001, 0.05)  # least and most that a room's share mistaken for a person counts
+P_HARD = 0.35  # of its batches people whom it got wrong
+HARD = (3e-4, 0.08)  # least and most that counts of what was too much, or was missed
+TOO_MUCH = 0.6  # how often such a frame is chosen for what was too much
+CLEARLY = 0.2  # of alpha: less is no mistake
+LOOKED_AT = 28_000  # frames of people, of which those are chosen
 OVERLAP_OWN = 0.6  # weight of the loss of intersection over union then
 P_OWN_BATCH, P_OWN = 0.3, 0.6  # batches, and hints in them, that are MPN's own
 
@@ -180,29 +185,37 @@ def own_hint(data: Supply, mpn: MPN, b: Batch) -> Tensor:
 
 
 def train_for(data: Store, taught: Taught, preset: str, minutes: float, work: Path) -> None:
-    """MPN for one preset's size alone, and rooms in which it saw somebody the more often.
+    """MPN for one preset's size alone; what it got wrong before comes the more often.
 
-    Small, a lamp is much like a head. `taught` is trained on; `work/mpn_PRESET.pt` is written.
+    Small, a lamp is much like a head, and a blanket like clothes: rooms in which it saw
+    somebody, rooms beside people, and people whom it missed. `taught` is trained on;
+    `work/mpn_PRESET.pt` is written.
     """
     sizes, shares = zip(*OWN_MPN[preset].items(), strict=True)
     rooms = data.empty()
-    chances = np.clip(mistaken(data, taught.mpn.eval(), rooms, sizes[0]), *MISTAKEN)
-    count = max(1, round(P_MISTAKEN * data.rows))
+    people = np.setdiff1d(np.arange(len(data.stills)), rooms)
+    people = np.random.choice(people, min(LOOKED_AT, len(people)), replace=False)
+    mistaken, _ = wrong(data, taught.mpn.eval(), rooms, sizes[0])
+    too_much, missed = wrong(data, taught.mpn, people, sizes[0])
+    of_rooms = chances(mistaken, MISTAKEN)
+    of_people = TOO_MUCH * chances(too_much, HARD) + (1 - TOO_MUCH) * chances(missed, HARD)
+    count, hard = (max(1, round(share * data.rows)) for share in (P_MISTAKEN, P_HARD))
     taught.mpn.encoder.freeze(KEPT_STAGES)
 
     def step(progress: float) -> Losses:
         size = sizes[int(np.random.choice(len(sizes), p=shares))]
-        b = data.batch(data.rows - count, size)
-        empty = data.these(np.random.choice(rooms, count, p=chances / chances.sum()), size)
-        hint = torch.cat([own_hint(data, taught.mpn, part) for part in (b, empty)])
-        image = torch.cat([b["image"], empty["image"]])
-        alpha = torch.cat([b["alpha"], empty["alpha"]])
+        parts = [
+            data.batch(data.rows - count - hard, size),
+            data.these(np.random.choice(people, hard, p=of_people), size),
+            data.these(np.random.choice(rooms, count, p=of_rooms), size),
+        ]
+        hint = torch.cat([own_hint(data, taught.mpn, part) for part in parts])
+        image, alpha = (torch.cat([part[key] for part in parts]) for key in ("image", "alpha"))
         logits, _ = run(data, taught.mpn, image, hint)
-        people, nobody = logits[:-count], logits[-count:]
         return {
             "mask": mask_loss(logits, alpha),
-            "empty": 2 * nobody.sigmoid().mean(),
-            "overlap": OVERLAP_OWN * overlap_loss(people, b["alpha"]),
+            "empty": 2 * logits[-count:].sigmoid().mean(),
+            "overlap": OVERLAP_OWN * overlap_loss(logits[:-count], alpha[:-count]),
         }
 
     fit(
@@ -211,16 +224,27 @@ def train_for(data: Store, taught: Taught, preset: str, minutes: float, work: Pa
 
 
 @torch.no_grad()
-def mistaken(
-    data: Store, mpn: MPN, rooms: NDArray[np.int64], size: tuple[int, int]
-) -> NDArray[np.float64]:
-    """How much of each empty frame MPN takes for a person, without a hint."""
+def wrong(
+    data: Store, mpn: MPN, rows: NDArray[np.int64], size: tuple[int, int]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of each frame, how much of it MPN clearly takes for a person too much, and how much it
+    misses; without a hint.
+    """
     found = []
-    for rows in np.array_split(rooms, max(1, len(rooms) // BATCH)):
-        image = data.these(rows, size)["image"]
-        seen = run(data, mpn, image, torch.zeros_like(image[:, :1]))[0].sigmoid()
-        found.append(seen.mean((1, 2, 3)).cpu().numpy())
-    return np.concatenate(found).astype(np.float64)
+    for some in np.array_split(rows, max(1, len(rows) // BATCH)):
+        b = data.these(some, size)
+        seen = run(data, mpn, b["image"], torch.zeros_like(b["alpha"]))[0].sigmoid()
+        more = seen - b["alpha"]
+        both = torch.stack([(more - CLEARLY).clamp(min=0), (-more - CLEARLY).clamp(min=0)])
+        found.append(both.mean((2, 3, 4)).cpu().numpy())
+    too_much, missed = np.concatenate(found, 1).astype(np.float64)
+    return too_much, missed
+
+
+def chances(wrong: NDArray[np.float64], bounds: tuple[float, float]) -> NDArray[np.float64]:
+    """How often each frame is chosen, by how wrong it was."""
+    weight = np.clip(wrong, *bounds)
+    return np.asarray(weight / weight.sum())
 
 
 def train_qun(data: Supply, mpn: MPN, minutes: float, work: Path, start: Path | None) -> QUN:
