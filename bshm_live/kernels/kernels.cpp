@@ -427,18 +427,18 @@ static void across_columns(const Sides *sides, const u8 *p, int count, u16 *out,
     }
 }
 
-// The last two rows of the picture at the output's columns
 KERNEL(crop, Crop, 32) {
     const int n = 3 * a.wide;
-    u16 *const rows[2] = {(u16 *)(a.scratch + lane * a.lane_bytes),
-                          (u16 *)(a.scratch + lane * a.lane_bytes) + n};
+    u16 *const values = (u16 *)(a.scratch + lane * a.lane_bytes);
+    u16 *const rows[2] = {values, values + n};  // the last two, at the output's columns
     int kept[2] = {-1, -1};
-    const Bytes from = 3 * (Bytes)a.column(0).near;
-    const int count = 3 * a.width - (int)from;
+    const int from = 3 * a.column(0).near, count = 3 * a.width - from;
     const auto row = [&](int y) {
-        if (kept[y & 1] != y) across_columns(a.sides, a.picture + y * a.stride + from, count, rows[y & 1], a.wide);
-        kept[y & 1] = y;
-        return rows[y & 1];
+        const int slot = y & 1;
+        const u8 *p = a.picture + y * a.stride + from;
+        if (kept[slot] != y) across_columns(a.sides, p, count, rows[slot], a.wide);
+        kept[slot] = y;
+        return rows[slot];
     };
     for (int y = first; y < last; y++) {
         const Tap t = a.row(y);
@@ -937,7 +937,8 @@ KERNEL(compose, Compose, 16) {
             a.image + a.image_stride * y, a.back + a.back_stride * y,
             a.out + 3 * row, a.alpha + row, a.front ? a.front + 3 * row : nullptr,
             a.levels + (Bytes)a.wide * t.near, a.levels + (Bytes)a.wide * t.far,
-            rows, glow_row, grey_row, across, t, near_place(place, a.tall), near_place(place * (1.0f / REFINED), a.h)
+            rows, glow_row, grey_row, across, t, near_place(place, a.tall),
+            near_place(place * (1.0f / REFINED), a.h)
         });
     }
 }
