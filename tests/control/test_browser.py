@@ -210,14 +210,21 @@ def test_a_scene_is_saved_and_taken(program: Program, page: Any) -> None:
     shows(page, (0x30, 0x20, 0x10))
 
 
-def test_every_control_of_the_look_sets_it_and_shows_it(program: Program, page: Any) -> None:
+def test_every_control_of_the_look_sets_it_and_shows_it(
+    program: Program, page: Any, tmp_path: Path
+) -> None:
     """What was chosen is what the program says, and what the page says once it is opened anew."""
     chosen = {"frame": "head", "subject": "nearest", "place": "85%,100%,40%"}
+    chosen["border"] = "8,#000000"
     for name, value in chosen.items():
         page.select_option(f"#{name}", value)
     sliders = {"light": 60, "match": 0.35, "vignette": 0.5}
     for name, value in sliders.items():
         page.fill(f"#{name}", str(value))
+    logo = tmp_path / "logo.png"
+    cv2.imwrite(str(logo), np.full((20, 30, 4), 200, np.uint8))
+    chosen["overlay"] = f"{logo}@10,20"
+    page.fill("#overlay", chosen["overlay"])
     page.click("#depth")
     pressed(page, "#depth")
     wanted = {**chosen, **sliders, "depth": True}
