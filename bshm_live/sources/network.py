@@ -15,6 +15,7 @@ from ..errors import SourceError
 from ..types import Frame, Size
 from .container import film_of
 from .film import FPS_UNKNOWN
+from .newest import Newest
 from .to_bgr import Pictures
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ SCHEMES = ("rtsp", "rtsps", "http", "https")
 # What an address may lead to: never a file of this machine.
 PROTOCOLS = "http,https,httpproxy,rtsp,rtsps,rtp,srtp,udp,tcp,tls,crypto"
 OPEN_S, READ_S = 10.0, 5.0  # without an answer, and without a picture
-SLICE_S = 0.25  # how often it is looked whether to give up
 END_S = 1.0  # how long the end waits for the thread
 
 
@@ -60,23 +60,21 @@ class NetworkCamera:
     count = None
 
     def __init__(self, url: str, give_up: Callable[[], bool] = lambda: False) -> None:
-        self._url, self._name, self._give_up = url, shown(url), give_up
-        self._news = threading.Condition()
-        self._slot: News | None = None
-        self._failure: str | None = None
-        self._closed = False
+        self._url, self._name = url, shown(url)
+        self._silent = f"camera {self._name} sends no pictures; is it on, and the network there?"
+        self._newest = Newest[News](give_up)
         self.fps = FPS_UNKNOWN
         self._thread = threading.Thread(target=self._read, name="network camera", daemon=True)
         self._thread.start()
         try:
-            first = self._next(OPEN_S + READ_S)
+            first = self._newest.take(OPEN_S + READ_S, self._silent)
         except SourceError:
             self.close()
             raise
         if first is None:
             self.close()
             raise SourceError(f"camera {self._name} was given up before its first picture")
-        self._slot = self._slot or first
+        self._newest.put_back(first)
         self._pictures = Pictures(first.frame)
         self.size: Size = self._pictures.size
 
@@ -86,7 +84,7 @@ class NetworkCamera:
 
     def __iter__(self) -> Iterator[Frame]:
         start: float | None = None
-        while (news := self._next(READ_S)) is not None:
+        while (news := self._newest.take(READ_S, self._silent)) is not None:
             start = news.at if start is None else start
             try:
                 image, alpha = self._pictures(news.frame)
@@ -96,26 +94,8 @@ class NetworkCamera:
 
     def close(self) -> None:
         """Ends the iteration and the connection."""
-        with self._news:
-            self._closed = True
-            self._news.notify_all()
+        self._newest.close()
         self._thread.join(END_S)
-
-    def _next(self, patience: float) -> News | None:
-        """A frame not seen before; None once closed or given up."""
-        with self._news:
-            for _ in range(round(patience / SLICE_S)):
-                self._news.wait_for(lambda: self._slot or self._failure or self._closed, SLICE_S)
-                if self._closed or self._give_up():
-                    return None
-                if self._slot is not None:
-                    news, self._slot = self._slot, None
-                    return news
-                if self._failure is not None:
-                    raise SourceError(self._failure)
-        raise SourceError(
-            f"camera {self._name} sends no pictures; is it on, and the network there?"
-        )
 
     def _read(self) -> None:
         """The thread: keeps the slot filled until the stream ends."""
@@ -126,18 +106,14 @@ class NetworkCamera:
                 stream = film_of(container, self._name)
                 self.fps = float(stream.average_rate or stream.guessed_rate or FPS_UNKNOWN)
                 for index, frame in enumerate(container.decode(stream)):
-                    if self._closed:
+                    if self._newest.closed:
                         return
-                    with self._news:
-                        self._slot = News(frame, index, time.monotonic())
-                        self._news.notify_all()
+                    self._newest.put(News(frame, index, time.monotonic()))
         except av.FFmpegError as error:
             failure = self._failed(error)
         except SourceError as error:
             failure = str(error)
-        with self._news:
-            self._failure = failure
-            self._news.notify_all()
+        self._newest.fail(failure)
 
     def _failed(self, error: av.FFmpegError) -> str:
         return f"camera {self._name} cannot be read ({error.strerror}); check the address"

@@ -19,6 +19,7 @@ from ..errors import SourceError
 from ..files import CAMERA, JOIN_GROUP, LIST
 from ..types import Frame, Size
 from .names import find
+from .newest import Newest
 from .repeats import Repeats
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ SIZE_WANTED: Size = (1280, 720)  # width, height asked of a camera when the user
 FPS_WANTED = 30.0  # frames per second, likewise
 NO_FRAME_S = 5.0  # seconds that a camera has for its first frame
 FROZEN_S = 2.0  # seconds without a frame after which a running camera counts as frozen
-SLICE_S = 0.25  # waiting is done in such slices, and between them we ask whether to give up
 STALE_S = 0.2  # a first frame older than this waited for the networks to load
 STAMP_OLDEST_S = 1.0  # a driver's time of capture must lie so near, else it is another clock
 MISSES = 10  # failed reads in a row; single ones are noise on the bus
@@ -76,16 +76,13 @@ class Webcam:
         *,
         give_up: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._name, self._give_up = device_name(device), give_up
+        self._name = device_name(device)
         if sys.platform == "linux":
             _check_node(self._name)
         self._capture = _open_capture(self._name, device, size or SIZE_WANTED, fps or FPS_WANTED)
         self._fps = self._capture.get(cv2.CAP_PROP_FPS) or fps or FPS_WANTED
         self._format = _fourcc_name(int(self._capture.get(cv2.CAP_PROP_FOURCC)))
-        self._news = threading.Condition()
-        self._slot: News | None = None
-        self._failure: str | None = None
-        self._stopped = False
+        self._newest = Newest[News](give_up)
         self._thread = threading.Thread(target=self._read, name="webcam", daemon=True)
         self._thread.start()
         self._size = self._first_size()
@@ -111,79 +108,53 @@ class Webcam:
     def __iter__(self) -> Iterator[Frame]:
         width, height = self._size
         first: float | None = None
-        with self._news:
-            if self._slot is not None and time.monotonic() - self._slot.read > STALE_S:
-                self._slot = None
-        while (news := self._next(FROZEN_S)) is not None:
+        self._newest.drop(lambda news: time.monotonic() - news.read > STALE_S)
+        while (news := self._newest.take(FROZEN_S, _silent_text(self._name))) is not None:
             first = news.read if first is None else first
             image = np.ascontiguousarray(news.image[:height, :width])
             yield Frame(image, news.index, news.read - first, news.captured, fault=news.fault)
 
     def close(self) -> None:
         """Ends the iteration and gives the camera back."""
-        with self._news:
-            self._stopped = True
-            self._news.notify_all()
+        self._newest.close()
         self._thread.join(JOIN_S)
 
     def _first_size(self) -> Size:
         """Waits for a frame: only pixels prove a size."""
         try:
-            news = self._next(NO_FRAME_S)
+            news = self._newest.take(NO_FRAME_S, _silent_text(self._name))
         except SourceError:
             self.close()
             raise
         if news is None:
             self.close()
             raise SourceError(f"camera {self._name} was given up before its first picture")
-        with self._news:
-            self._slot = self._slot or news  # who wakes a camera wants its first frame, too
+        self._newest.put_back(news)  # who wakes a camera wants its first frame, too
         height, width = news.image.shape[:2]
         return width // 2 * 2, height // 2 * 2
-
-    def _next(self, patience: float) -> News | None:
-        """A frame not seen before; None once closed or given up.
-
-        Silence is counted in slices: a program that was stopped itself, or a machine
-        that slept, must not blame the camera.
-        """
-        with self._news:
-            for _ in range(max(1, round(patience / SLICE_S))):
-                self._news.wait_for(
-                    lambda: self._slot or self._failure or self._stopped, timeout=SLICE_S
-                )
-                if self._stopped or self._give_up():
-                    return None
-                if self._slot is not None:
-                    news, self._slot = self._slot, None
-                    return news
-                if self._failure is not None:
-                    raise SourceError(self._failure)
-        raise SourceError(
-            f"camera {self._name} sends no pictures; is another program using it? "
-            "Unplug it and plug it in again"
-        )
 
     def _read(self) -> None:
         """The thread: keeps the slot filled; owns the capture and gives it back."""
         misses = index = 0
         repeats = Repeats(self._name)
         try:
-            while not self._stopped:
+            while not self._newest.closed:
                 done, image = self._capture.read()
                 if done and image is not None:
                     misses = 0
                     now = time.monotonic()
                     picture = np.asarray(image, np.uint8)
                     fault = repeats(picture, now)
-                    self._put(News(picture, index, now, self._stamp(now), fault))
+                    self._newest.put(News(picture, index, now, self._stamp(now), fault))
                     index += 1
                 elif (misses := misses + 1) < MISSES:
                     time.sleep(MISS_PAUSE_S)
                 else:
-                    return self._fail(_stopped_text(self._name, index))
+                    return self._newest.fail(_stopped_text(self._name, index))
         except cv2.error as error:
-            self._fail(f"camera {self._name} failed: {error.err}; unplug it and plug it in again")
+            self._newest.fail(
+                f"camera {self._name} failed: {error.err}; unplug it and plug it in again"
+            )
         finally:
             self._capture.release()
 
@@ -191,16 +162,6 @@ class Webcam:
         """When the picture was taken: the driver's word on Linux, else the time of its arrival."""
         told = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3
         return told if now - STAMP_OLDEST_S < told <= now else now
-
-    def _put(self, news: News) -> None:
-        with self._news:
-            self._slot = news
-            self._news.notify_all()
-
-    def _fail(self, text: str) -> None:
-        with self._news:
-            self._failure = text
-            self._news.notify_all()
 
 
 def device_name(device: str | int) -> str:
@@ -282,6 +243,13 @@ def _closed_text(name: str) -> str:
     return (
         f"camera {name} cannot be opened; is it plugged in, unused by others, and may this "
         f"terminal use the camera? {LIST}"
+    )
+
+
+def _silent_text(name: str) -> str:
+    return (
+        f"camera {name} sends no pictures; is another program using it? "
+        "Unplug it and plug it in again"
     )
 
 
