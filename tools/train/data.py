@@ -33,6 +33,7 @@ P_SAME_LIGHT = 0.4  # person and room dimmed or tinted together
 P_OWN_LENS = 0.35  # the person blurred, compressed or noisy where the room is not
 P_OTHERS_ROOM = 0.3  # a background cut from a photograph of people: streets, fields, stages
 P_HELD, P_ARM, P_BEHIND = 0.12, 0.1, 0.25  # drawn into composites
+P_LOWER, LOWER = 0.1, 0.45  # little more than a head is seen; by so much of the picture's height
 P_DRAPED = 0.15  # a bed, a sofa or a curtain of a room in the cloth of clothes
 P_HAIR = 0.1  # strands drawn onto somebody; `Frames.p_hair`
 OTHERS = (0.92, 0.08)  # chances of 0, 1, ... more people in a webcam's frame
@@ -111,6 +112,8 @@ class Frames:
     def _composite(self, person: Person, size: tuple[int, int], free: bool) -> tuple[U8, U8, U8]:
         rng, height = self.rng, size[1]
         maps = self._frame(person, size, free, original=False)
+        if not free and rng.random() < P_LOWER:
+            maps[1, 2] += rng.uniform(0, LOWER) * height
         _, front, alpha = warped(person, maps, size, original=False)
         front, alpha = self._drawn_on(person, maps, front, alpha)
         front = light(front, rng, 0.2)
