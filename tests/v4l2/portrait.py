@@ -24,7 +24,7 @@ NAME = "clip07"
 FRAMES = 64
 BITS = 6
 ZERO, ONE = 80, 215  # grey levels of a mark
-# Of the first mark, in shares of the picture; all lie in the middle of what every picture's chin is.
+# Of the first mark, in shares of the picture; all lie in the middle of what is always chin.
 LEFT, TOP, WIDE, HIGH = 0.46, 0.82, 0.0167, 0.07
 PERIOD, STEP = 12, 0.018  # the sway: to and fro in so many pictures, each a step of the width
 NEAR = 3  # pictures before and after one whose alphas are compared with it
