@@ -256,12 +256,6 @@ static void blend_rows(const Tap &t, const u8 *p, const u8 *q, i16 *__restrict o
     }
 }
 
-static inline u64 four(const i16 *p) {
-    u64 v;
-    copy(&v, p, sizeof v);
-    return v;
-}
-
 // The upper halves of products
 static inline s16 high_product(q4 a, q4 b) {
     const w16 product =
@@ -291,10 +285,10 @@ static void blend_columns(const Sides *sides, const i16 *p, u8 *out, int n) {
     int x = 0;
     for (; x + 4 <= n; x += 4) {
         const Sides &s = sides[x / 4];
-        const q4 near = {four(p + s.near[0]), four(p + s.near[1]), four(p + s.near[2]),
-                         four(p + s.near[3])};
-        const q4 far = {four(p + s.far[0]), four(p + s.far[1]), four(p + s.far[2]),
-                        four(p + s.far[3])};
+        const q4 near = {load<u64>(p + s.near[0]), load<u64>(p + s.near[1]),
+                         load<u64>(p + s.near[2]), load<u64>(p + s.near[3])};
+        const q4 far = {load<u64>(p + s.far[0]), load<u64>(p + s.far[1]),
+                        load<u64>(p + s.far[2]), load<u64>(p + s.far[3])};
         const s16 sum = high_product(near, load<q4>(s.near_weights)) +
                         high_product(far, load<q4>(s.far_weights));
         const b16 levels = __builtin_convertvector((sum + 2) >> 2, b16);

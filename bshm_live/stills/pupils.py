@@ -33,7 +33,8 @@ def pupils(picture: Picture, head: Head) -> Points:
     matrix = eyes_upright(head)
     face = sampled(picture, matrix, LOOKED_AT, border=GREY, method=cv2.INTER_LINEAR)
     grey = cv2.GaussianBlur(cv2.cvtColor(face, cv2.COLOR_BGR2GRAY).astype(np.float32), (0, 0), 1.0)
-    found = [iris(grey, eye) for eye in mapped(head.eyes, matrix)]
+    slope = np.stack([cv2.Sobel(grey, cv2.CV_32F, *way) for way in ((1, 0), (0, 1))], -1)
+    found = [iris(grey, slope, eye) for eye in mapped(head.eyes, matrix)]
     middles: Points = mapped(np.array(found) + 0.5, cv2.invertAffineTransform(matrix))
     return middles.astype(np.float32)
 
@@ -46,16 +47,13 @@ def eyes_upright(head: Head) -> Matrix:
     return np.column_stack((rotation, np.array(LOOKED_AT) / 2 - rotation @ head.eyes.mean(0)))
 
 
-def iris(grey: Floats, eye: Points) -> NDArray[np.float64]:
-    """The middle x, y of the iris near `eye`, in pixels' centres."""
+def iris(grey: Floats, slope: Floats, eye: Points) -> NDArray[np.float64]:
+    """The middle x, y of the iris near `eye`, in pixels' centres; `slope` (H, W, 2) is grey's."""
     reach = np.array(REACH) * APART
-    (left, top), (right, bottom) = (
-        np.floor(eye - reach).astype(int),
-        np.ceil(eye + reach).astype(int),
-    )
-    around = np.s_[max(top, 0) : bottom, max(left, 0) : right]
+    low, high = np.floor(eye - reach).astype(int), np.ceil(eye + reach).astype(int)
+    around = np.s_[low[1] : high[1], low[0] : high[0]]
     y, x = np.mgrid[around]
-    slope = np.stack([cv2.Sobel(grey, cv2.CV_32F, *way)[around] for way in ((1, 0), (0, 1))], -1)
+    slope = slope[around]
     steep = np.linalg.norm(slope, axis=-1)
     edge = steep > steep.mean() + STRONG * steep.std()
     edges, rise = np.stack((x[edge], y[edge]), -1), slope[edge] / steep[edge][:, None]
