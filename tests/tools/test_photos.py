@@ -82,6 +82,25 @@ def test_a_photograph_is_in_one_group_of_each_kind(data: Path) -> None:
     assert set(kinds.values()) == {6}
 
 
+def test_an_ear_lies_beside_a_large_face_seen_from_the_front(tmp_path: Path) -> None:
+    face = {"box": [60, 40, 80, 100], "eyes": [[80, 80], [120, 80]], "nose": [102, 100]}
+    turned = {**face, "nose": [118, 100]}
+    small = {**face, "box": [60, 40, 40, 50]}
+    cut = {**face, "box": [0, 40, 80, 100], "eyes": [[10, 80], [50, 80]], "nose": [30, 100]}
+    faces = {f"people2/{name}.jpg": [face] for name, face in
+             (("front", face), ("turned", turned), ("small", small), ("cut", cut))}  # fmt: skip
+    (tmp_path / "faces.json").write_text(json.dumps(faces))
+    known = groups.Groups(tmp_path)
+    left, right = known.ears("front", (200, 200))
+    for y, _ in (left, right):
+        assert y.start < 95 < y.stop  # between the eyes and the nose
+    assert left[1].start < 60 < left[1].stop
+    assert right[1].start < 140 < right[1].stop
+    assert known.ears("turned", (200, 200)) == known.ears("small", (200, 200)) == []
+    assert len(known.ears("cut", (200, 200))) == 2
+    assert len(known.ears("cut", (200, 50))) == 1  # the other lies outside
+
+
 @pytest.mark.parametrize(("level", "light"), [(30, "dim"), (120, "even"), (230, "glaring")])
 def test_light_is_the_photograph_s_own(level: int, light: str) -> None:
     assert groups.light_of(np.full((8, 8, 3), level, np.uint8)) == light

@@ -22,6 +22,11 @@ SMALLEST_FACE = 12  # pixels of width under which a face's colour says nothing
 TONES = {"light": 41.0, "intermediate": 28.0, "tan": 10.0, "brown": -30.0, "dark": -91.0}
 DIM, GLARING = 85, 160  # mean luma of a photograph, of 255
 ALL = "all with a face"
+FACE_WITH_EARS = 48  # pixels of width
+FRONTAL = 0.2  # of the eyes' distance: how far the nose may lie beside their middle
+# Of a face's box (w, h): where an ear's middle lies from that between the eyes, along their
+# line and below it, and half of an ear's box.
+EAR_AT, EAR_HALF = (0.53, 0.15), (0.17, 0.2)
 Face = Mapping[str, Any]
 
 
@@ -47,6 +52,34 @@ class Groups:
             f"light: {light_of(picture)}",
         )
 
+    def ears(self, name: str, shape: tuple[int, int]) -> list[tuple[slice, slice]]:
+        """Rows and columns around both ears of the largest face, if it is seen from the front.
+
+        Inside of a picture (H, W).
+        """
+        face = largest(self._faces.get(f"people2/{name}.jpg", []), FACE_WITH_EARS)
+        if face is None or name in self._seen["nobody"]:
+            return []
+        eyes, size = np.array(sorted(face["eyes"])), np.array(face["box"][2:])
+        middle, apart = eyes.mean(0), eyes[1] - eyes[0]
+        along = apart / max(float(np.hypot(*apart)), 1.0)
+        if abs((face["nose"] - middle) @ along) > FRONTAL * (apart @ along):
+            return []
+        down, found = np.array([-along[1], along[0]]), []
+        for side in (-1, 1):
+            ear = middle + side * along * EAR_AT[0] * size[0] + down * EAR_AT[1] * size[1]
+            least, most = (np.rint(ear + way * size * EAR_HALF) for way in (-1, 1))
+            x, y = (slice(max(0, int(a)), max(0, int(b))) for a, b in zip(least, most, strict=True))
+            if x.start < min(x.stop, shape[1]) and y.start < min(y.stop, shape[0]):
+                found.append((y, x))
+        return found
+
+
+def largest(faces: Sequence[Face], width: int) -> Face | None:
+    """The widest face, where one has so many pixels of width."""
+    sized = [face for face in faces if face["box"][2] >= width]
+    return max(sized, key=lambda face: float(face["box"][2]), default=None)
+
 
 def tone_of(picture: Picture, faces: Sequence[Face]) -> str | None:
     """The group of the largest face by its typology angle; None without a face.
@@ -55,10 +88,9 @@ def tone_of(picture: Picture, faces: Sequence[Face]) -> str | None:
     the eyes and the tip of the nose: cheeks, which masks mostly leave bare. It is of the
     photograph, light and all.
     """
-    sized = [face for face in faces if face["box"][2] >= SMALLEST_FACE]
-    if not sized:
+    face = largest(faces, SMALLEST_FACE)
+    if face is None:
         return None
-    face = max(sized, key=lambda face: face["box"][2])
     x, _, width, _ = face["box"]
     top = max(0, int(np.mean([eye[1] for eye in face["eyes"]])))
     low = max(top + 2, int(face["nose"][1]))
