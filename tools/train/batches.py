@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -16,13 +17,45 @@ from .store import KEYS
 
 Rows = NDArray[Any]
 
-P_CLIP = 0.2
+P_CLIP = 0.3
 ROWS = 32  # of a batch
 TALL = 0.9  # aspect under which a frame is for the tall preset
 REFRESH = 120.0
 FLIP = 0.5
-P_NEARER = 0.6  # batches whose frames are cropped anew
-NEAREST = 0.75  # share of the frame's sides that such a crop keeps at least
+P_NEARER = 0.6  # frames that are cropped anew
+NEAREST = 0.7  # share of the frame's sides that such a crop keeps at least
+WIDER = 0.05  # by how much of its height a crop may be stretched
+
+
+@dataclass(frozen=True)
+class View:
+    """The part of a stored frame that is seen, and whether it is mirrored."""
+
+    rows: slice
+    columns: slice
+    mirrored: bool
+
+    def of(self, frame: Rows, size: tuple[int, int]) -> Rows:
+        """uint8 (H, W) or (H, W, 3) to (h, w) or (h, w, 3); size is (h, w)."""
+        part = frame[self.rows, self.columns]
+        smaller = part.shape[0] >= size[0] and part.shape[1] >= size[1]
+        how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+        seen = cv2.resize(part, size[::-1], interpolation=how)
+        return seen[:, ::-1] if self.mirrored else seen
+
+
+def view(shape: tuple[int, int], *, whole: bool) -> View:
+    """A random part of a frame (H, W); all of it where `whole`."""
+    height, width = shape
+    if not whole and np.random.random() < P_NEARER:
+        kept = np.random.uniform(NEAREST, 1)
+        height = min(height, round(height * kept * np.random.uniform(1 - WIDER, 1 + WIDER)))
+        width = round(width * kept)
+    y, x = (
+        np.random.randint(all_of - some + 1)
+        for all_of, some in zip(shape, (height, width), strict=True)
+    )
+    return View(slice(y, y + height), slice(x, x + width), np.random.random() < FLIP)
 
 
 class Shards:
@@ -67,7 +100,8 @@ class Store:
     """
 
     def __init__(self, work: Path, device: str) -> None:
-        self.device, self.work, self.rows, self.half = device, work, ROWS, False
+        self.device, self.work, self.rows = device, work, ROWS
+        self.half = torch.cpu.get_capabilities().get("avx512_bf16", False) or device != "cpu"
         self.stills, self.clips = Shards(), Shards()
         clips = sorted(work.glob("clip_*.npz"))
         if clips:
@@ -119,48 +153,28 @@ class Store:
     def _tensors(
         self, whole: dict[str, Rows], from_clips: int, size: tuple[int, int]
     ) -> dict[str, Tensor]:
-        n = len(whole["alpha"])
-        out = {
-            "image": self._tensor(whole["image"]).permute(0, 3, 1, 2),
-            "alpha": self._tensor(whole["alpha"])[:, None],
-            "last": self._tensor(whole["last"])[:, None],
-        }
-        for key in ("r3", "r4", "taught"):
-            out[key] = torch.from_numpy(whole[key]).to(self.device, torch.float32)
-        out["taught"] = out["taught"][:, None, None, None]
-        if torch.rand(()) < P_NEARER:
-            out = nearer(out)
-        out["full"] = out["alpha"]
-        for key in ("image", "alpha", "last"):
-            out[key] = F.interpolate(out[key], size=size, mode="bilinear", antialias=True)
-        out["is_clip"] = (torch.arange(n, device=self.device) >= n - from_clips)[
-            :, None, None, None
-        ].float()
-        return recoloured(flipped(out))
+        shape = whole["alpha"].shape[1:]
+        # The teacher's maps are of the whole frame.
+        views = [view(shape, whole=bool(taught)) for taught in whole["taught"]]
 
-    def _tensor(self, array: Rows) -> Tensor:
-        return torch.from_numpy(array).to(self.device).float() / 255
+        def seen(key: str, at: tuple[int, int]) -> Tensor:
+            frames = [v.of(frame, at) for v, frame in zip(views, whole[key], strict=True)]
+            return torch.from_numpy(np.stack(frames)).to(self.device).float() / 255
 
+        out = {"image": seen("image", size).permute(0, 3, 1, 2)}
+        out |= {key: seen(key, size)[:, None] for key in ("alpha", "last")}
+        out["full"] = seen("alpha", shape)[:, None]
+        mirrored = self._column(np.array([v.mirrored for v in views]))
+        out["taught"] = self._column(whole["taught"])
+        for key in ("r3", "r4"):
+            maps = torch.from_numpy(whole[key]).to(self.device, torch.float32)
+            out[key] = torch.where(mirrored > 0, maps.flip(3), maps)
+        out["is_clip"] = self._column(np.arange(len(views)) >= len(views) - from_clips)
+        return recoloured(out)
 
-def nearer(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Each frame cropped to a part of its own, all of its maps alike."""
-    n, device = batch["alpha"].shape[0], batch["alpha"].device
-    kept = 1 - torch.rand(n, 2, device=device) * (1 - NEAREST)
-    kept[:, 1] = kept[:, 0] * (1 + 0.1 * (torch.rand(n, device=device) - 0.5))
-    theta = torch.diag_embed(torch.cat([kept, kept[:, :1]], 1))[:, :2]
-    theta[:, :, 2] = (torch.rand(n, 2, device=device) * 2 - 1) * (1 - kept).clamp(min=0)
-
-    def crop(x: Tensor) -> Tensor:
-        grid = F.affine_grid(theta, list(x.shape), align_corners=False)
-        return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
-
-    return {k: crop(v) if v.shape[3] > 1 else v for k, v in batch.items()}
-
-
-def flipped(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    if torch.rand(()) < FLIP:
-        return {k: v.flip(3) if v.shape[3] > 1 else v for k, v in batch.items()}
-    return batch
+    def _column(self, values: Rows) -> Tensor:
+        """(N, 1, 1, 1), one value for each frame."""
+        return torch.from_numpy(values).to(self.device, torch.float32)[:, None, None, None]
 
 
 def recoloured(batch: dict[str, Tensor]) -> dict[str, Tensor]:

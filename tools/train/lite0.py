@@ -49,9 +49,15 @@ class Scaled(nn.Module):
         self.stride, self.padding, self.groups, self.linear = stride, kernel // 2, groups, linear
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.conv2d(
-            x, self.weight * self.scale, self.bias, self.stride, self.padding, groups=self.groups
-        )
+        weight = self.weight * self.scale
+        how = self.bias, self.stride, self.padding, 1, self.groups
+        learns = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
+        if self.groups > 1 and learns and not x.is_cuda and torch.is_autocast_enabled("cpu"):
+            # oneDNN's gradient of depthwise filters takes many times as long in bfloat16.
+            with torch.autocast("cpu", enabled=False):
+                y = F.conv2d(x.float(), weight, *how).bfloat16()
+        else:
+            y = F.conv2d(x, weight, *how)
         return y if self.linear else F.relu6(y, inplace=True)
 
     def fold(self) -> None:
@@ -104,10 +110,16 @@ class Encoder(nn.Module):
             maps.append(x)
         return [maps[1], maps[2], maps[4], maps[5]]
 
-    def freeze(self, stages: int) -> None:
-        """The first stages keep their weights: they cost most of a step and change least."""
+    def freeze(self, stages: int) -> list[nn.Parameter]:
+        """The first stages keep their weights: they cost most of a step and change least.
+
+        Returns the filters of the others whose gradient takes longest, 5x5 of one channel each.
+        """
         for part in (self.stem, *self.stages[:stages]):
             part.requires_grad_(False)
+        blocks = [block for stage in self.stages[stages:] for block in stage.children()]
+        filters = [block.depth.weight for block in blocks if isinstance(block, Block)]
+        return [weight for weight in filters if weight.shape[-1] == 5]
 
 
 def load_imagenet(encoder: Encoder) -> None:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..batches import flipped, recoloured
+from ..batches import FLIP, recoloured
 from ..crops import LOW, RATIO, SIDE, Crops
 from ..data import ASPECTS_ANYWHERE
 from ..stages import Batch
@@ -26,6 +26,13 @@ PER_FRAME = 2  # crops for MRN of each large frame
 def chosen(like: Tensor, chance: float) -> Tensor:
     """(N, 1, 1, 1): 1 with that chance."""
     return (torch.rand(len(like), 1, 1, 1, device=like.device) < chance).float()
+
+
+def flipped(batch: Batch) -> Batch:
+    """All of a batch, or nothing of it."""
+    if torch.rand(()) < FLIP:
+        return {k: v.flip(3) if v.shape[3] > 1 else v for k, v in batch.items()}
+    return batch
 
 
 class Frames:
