@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 U8 = NDArray[np.uint8]
 
+SATURATION = (0.6, 1.8)  # least and most, where hues are turned
+
 
 def light(image: U8, rng: np.random.Generator, strength: float) -> U8:
     """Exposure, contrast, white balance and saturation, as one table and one mix."""
@@ -59,3 +61,12 @@ def degrade(image: U8, rng: np.random.Generator) -> U8:
         _, code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
         image = cv2.imdecode(code, cv2.IMREAD_COLOR)
     return image
+
+
+def hues(image: U8, rng: np.random.Generator) -> U8:
+    """Other colours for what stands in a room: all hues turned alike, paler or stronger."""
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+    turned = (hsv[..., 0].astype(np.int16) + int(rng.integers(180))) % 180
+    strong = hsv[..., 1].astype(np.float32) * rng.uniform(*SATURATION)
+    hsv[..., 0], hsv[..., 1] = turned, np.clip(strong, 0, 255)
+    return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), np.uint8)

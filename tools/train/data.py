@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from . import objects
-from .augment import degrade, light
+from .augment import degrade, hues, light
 from .drawing import onto, over
 from .fabric import draped
 from .framing import Matrix, anywhere, around_head, warped
@@ -34,6 +34,7 @@ P_OWN_LENS = 0.35  # the person blurred, compressed or noisy where the room is n
 P_OTHERS_ROOM = 0.3  # a background cut from a photograph of people: streets, fields, stages
 P_HELD, P_ARM, P_BEHIND = 0.12, 0.1, 0.25  # drawn into composites
 P_LOWER, LOWER = 0.1, 0.45  # little more than a head is seen; by so much of the picture's height
+P_HUES = 0.25  # a room in other colours
 P_DRAPED = 0.15  # a bed, a sofa or a curtain of a room in the cloth of clothes
 P_HAIR = 0.1  # strands drawn onto somebody; `Frames.p_hair`
 OTHERS = (0.92, 0.08)  # chances of 0, 1, ... more people in a webcam's frame
@@ -217,6 +218,8 @@ class Frames:
         crop_w = crop_h * self.aspect
         x, y = rng.uniform(0, rw - crop_w), rng.uniform(0, rh - crop_h)
         part = room[int(y) : int(y + crop_h) + 1, int(x) : int(x + crop_w) + 1]
+        if rng.random() < P_HUES:
+            part = hues(part, rng)
         return draped(part, self._person(), rng) if rng.random() < P_DRAPED else part
 
     def _others_room(self) -> U8 | None:

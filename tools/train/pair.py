@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 from bshm_live.files import replacing
 
+from .store import together
+
 EVERY = 20  # batches between two meetings
 
 
@@ -54,13 +56,7 @@ def in_pair(train: Callable[[Partner, Path], None], model: nn.Module, path: Path
         np.random.seed(seed)
         train(Partner(rank, weights), files[rank])
 
-    jobs = [get_context("fork").Process(target=run, args=(rank,)) for rank in range(2)]
-    for job in jobs:
-        job.start()
-    for job in jobs:
-        job.join()
-    if any(job.exitcode for job in jobs):
-        raise SystemExit("a process of the training failed: see above")
+    together([get_context("fork").Process(target=run, args=(rank,)) for rank in range(2)])
     one, two = (torch.load(file, weights_only=True)["average"] for file in files)
     mean = {k: (v + two[k]) / 2 if v.is_floating_point() else v for k, v in one.items()}
     with replacing(path) as (part,):

@@ -15,8 +15,9 @@ fills a store beside a training that has begun: it takes up new shards as they c
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing import Process
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -85,13 +86,17 @@ def in_parallel(
     if not missing:
         return
     frames = Frames(photos.people(), photos.rooms(), 0)
-    jobs = [Process(target=make, args=(photos, frames, missing[i::2])) for i in range(2)]
+    together([Process(target=make, args=(photos, frames, missing[i::2])) for i in range(2)])
+
+
+def together(jobs: Sequence[BaseProcess]) -> None:
+    """Runs processes until all have ended. Raises SystemExit where one failed."""
     for job in jobs:
         job.start()
     for job in jobs:
         job.join()
     if any(job.exitcode for job in jobs):
-        raise SystemExit("a process that made training frames failed: see above")
+        raise SystemExit("a process of the training failed: see above")
 
 
 def stills(photos: Photos, frames: Frames, names: list[str]) -> None:
