@@ -20,6 +20,7 @@ from tools.train import (  # noqa: E402
     lite0,
     losses,
     objects,
+    own,
     pair,
     stages,
 )
@@ -435,39 +436,54 @@ def test_shards_that_come_later_are_taken_up(tmp_path: Path) -> None:
     assert upright["alpha"].mean() == pytest.approx(200 / 255, abs=1e-3)
 
 
-def test_what_was_wrong_comes_more_often_and_a_preset_is_trained(tmp_path: Path) -> None:
+@pytest.fixture
+def store(tmp_path: Path) -> batches.Store:
+    """Two empty rooms and four people, all of noise."""
     rng = np.random.default_rng(0)
     alpha = np.zeros((6, 160, 256), np.uint8)
-    alpha[2:, 40:, 80:180] = 255  # two rooms, four people
+    alpha[2:, 40:, 80:180] = 255
     write_shard(tmp_path / "still0000.npz", rng.integers(0, 256, (6, 160, 256, 3), np.uint8), alpha)
-    store, taught = batches.Store(tmp_path, "cpu"), stages.Taught()
+    return batches.Store(tmp_path, "cpu")
+
+
+def test_what_was_wrong_comes_more_often(store: batches.Store) -> None:
+    def half(image: torch.Tensor, hint: torch.Tensor) -> torch.Tensor:
+        return torch.zeros_like(hint)  # half a person everywhere
+
     assert store.empty().tolist() == [0, 1]
-    with torch.no_grad():
-        for weight in taught.mpn.parameters():
-            weight.zero_()  # half a person everywhere
-    seen = stages.Mistakes(store, taught.mpn.eval(), np.arange(6), (96, 128))
+    seen = own.Mistakes(store, half, np.arange(6), (96, 128))
     too_much, missed = seen.shares
-    assert too_much[:2] == pytest.approx([0.5 - stages.CLEARLY] * 2, abs=2e-3)
-    assert missed[:2] == pytest.approx([0, 0], abs=1e-6)
+    assert too_much[:2] == pytest.approx([0.5 - own.CLEARLY] * 2)
+    assert missed[:2] == pytest.approx([0, 0])
     assert missed[2:].min() > 0.04
     sure = torch.full((2, 1, 96, 128), -9.0)
     hint = torch.tensor([0.0, 1.0])[:, None, None, None].expand(2, 1, 96, 128)
     seen.note(np.array([0, 1]), sure, torch.zeros_like(sure), hint)
     assert seen.shares[0, 0] == 0
-    assert seen.shares[0, 1] > 0.2  # seen with a hint, which may have told it
-    chosen = np.bincount(
-        stages.MistakenRooms(store, taught.mpn, np.arange(2), (96, 128)).choose(60)
-    )
-    assert chosen.sum() == 60
-    often = stages.chances(missed, (0.01, 0.1))
+    assert seen.shares[0, 1] == pytest.approx(0.3)  # seen with a hint, which may have told it
+    rooms = own.MistakenRooms(store, half, np.arange(2), (96, 128))
+    assert sorted(set(rooms.choose(60).tolist())) == [0, 1]
+    often = own.chances(missed, (0.01, 0.1))
     assert often.sum() == pytest.approx(1)
-    assert often[2:].min() > 5 * often[0]
-    stages.train_for(store, stages.Taught(), "fast", 0.01, tmp_path)
-    mean, one, two = (
-        torch.load(tmp_path / f"mpn_fast{end}.pt", weights_only=True)["average"]["mpn.head.weight"]
-        for end in ("", "_0", "_1")
-    )
-    assert torch.allclose(mean, (one + two) / 2)
+    assert often[2:].min() > 4 * often[0]
+
+
+def test_a_preset_has_an_mpn_and_a_qun_of_its_own(store: batches.Store) -> None:
+    def mean_of_both(name: str, key: str) -> bool:
+        mean, one, two = (
+            torch.load(store.work / f"{name}_fast{end}.pt", weights_only=True)["average"][key]
+            for end in ("", "_0", "_1")
+        )
+        return torch.allclose(mean, (one + two) / 2)
+
+    taught = stages.Taught()
+    own.train_mpn_for(store, taught, "fast", 0.01, store.work)
+    assert mean_of_both("mpn", "mpn.head.weight")
+    own.train_qun_for(store, taught.mpn, QUN(), "fast", 0.01, store.work)
+    assert mean_of_both("qun", "head.weight")
+    there = export.networks(store.work, "fast")["qun"]
+    expected = torch.load(store.work / "qun_fast.pt", weights_only=True)["average"]["head.weight"]
+    assert torch.allclose(there.qun.head.weight, expected, atol=1e-3)
 
 
 def test_partners_go_on_from_the_mean_of_their_weights() -> None:

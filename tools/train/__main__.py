@@ -1,4 +1,4 @@
-"""Trains MPN, QUN, MRN and some presets' own MPN in order; goes on where it was stopped.
+"""Trains MPN, QUN, MRN and each preset's own MPN and QUN in order; goes on where it was stopped.
 
     python -m tools.train --data ../shared/data            # on two CPU cores
     python -m tools.train --data ../shared/data --start engines --seed 1   # from released weights
@@ -16,12 +16,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from . import store
 from .batches import Store
 from .crops import Crops, build_crops
 from .data import Photos
-from .stages import OWN_MPN, Taught, train_all, train_for
+from .own import OWN, train_mpn_for, train_qun_for
+from .qun import QUN
+from .stages import Taught, train_all
 
 
 def main() -> None:
@@ -30,7 +33,9 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(".train"))
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--minutes", type=float, nargs=4, default=(60, 12, 35, 10))
-    parser.add_argument("--own-minutes", type=float, default=16, help="of MPN for one preset alone")
+    parser.add_argument(
+        "--own-minutes", type=float, default=16, help="of MPN and of QUN for one preset"
+    )
     parser.add_argument("--frames", type=int, default=26000, help="stills in the store")
     parser.add_argument("--crops", type=int, default=12000, help="crops for MRN")
     parser.add_argument("--seed", type=int, default=0)
@@ -48,10 +53,19 @@ def main() -> None:
 
     frames = Store(args.work, args.device)
     train_all(frames, crops, args.minutes, args.work, args.start)
-    for preset in OWN_MPN:
-        taught = Taught()
-        taught.load_state_dict(torch.load(args.work / "mpn.pt", weights_only=True)["average"])
-        train_for(frames, taught.to(args.device), preset, args.own_minutes, args.work)
+    mpn, qun = Taught().to(args.device), QUN().to(args.device)
+    for preset in OWN:
+        take(mpn, args.work / "mpn.pt")
+        train_mpn_for(frames, mpn, preset, args.own_minutes, args.work)
+        take(mpn, args.work / f"mpn_{preset}.pt")
+        take(qun, args.work / "qun.pt")
+        train_qun_for(frames, mpn.mpn, qun, preset, args.own_minutes, args.work)
+
+
+def take(model: nn.Module, path: Path) -> None:
+    """The averaged weights of a checkpoint, all to be trained on."""
+    model.load_state_dict(torch.load(path, weights_only=True)["average"])
+    model.requires_grad_(True)
 
 
 if __name__ == "__main__":

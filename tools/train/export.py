@@ -36,7 +36,7 @@ from .stages import BothMrn, Taught
 
 OPSET = 17
 PRESETS = {"fast": (96, 128), "balanced": (128, 192), "quality": (160, 256), "tall": (256, 160)}
-OWN = {"tall": "quality"}  # whose MPN another preset has
+OWN = {"tall": "quality"}  # whose MPN and QUN another preset has
 NEAR_LEAST, NEAR_GAIN = 0.05, 4.0  # of the mask's values near a pixel: none to all of its alpha
 SMALLEST_HALVED = 256  # tensors with fewer values stay float32
 
@@ -167,15 +167,18 @@ def networks(
     share: float = 0.5,
     mrn_share: float = 0.0,
 ) -> dict[str, nn.Module]:
-    """The three of a preset. MPN may be its own (`work/mpn_PRESET.pt`), MRN of `fast` is slim.
+    """The three of a preset. MPN and QUN may be its own (`work/mpn_PRESET.pt`), MRN of `fast`
+    is slim.
 
-    MPN and QUN are moved that share of the way back to those of `start`, MRN's full form
-    `mrn_share`; what was not trained is taken from there.
+    MPN and a QUN for all are moved that share of the way back to those of `start`, MRN's full
+    form `mrn_share`; what was not trained is taken from there. A QUN of its own stays as it is.
     """
-    own = f"mpn_{OWN.get(preset, preset)}"
-    own = own if (work / f"{own}.pt").exists() else "mpn"
+    kin = OWN.get(preset, preset)
+    mask, unify = (
+        f"{name}_{kin}" if (work / f"{name}_{kin}.pt").exists() else name for name in ("mpn", "qun")
+    )
     form = "slim" if preset == "fast" else "mrn"
-    taught, qun = trained(own, Taught(), work), trained("qun", QUN(), work)
+    taught, qun = trained(mask, Taught(), work), trained(unify, QUN(), work)
     mrn = trained(form, MRN(slim=True) if form == "slim" else BothMrn(), work)
     assert isinstance(taught, Taught)
     assert isinstance(qun, QUN)
@@ -183,9 +186,10 @@ def networks(
     assert isinstance(mrn, MRN)
     if start is not None:
         back_of_mrn = 0.0 if form == "slim" else mrn_share
+        back_of_qun = share if unify == "qun" else 0.0
         for name, part, model, back in (
-            (own, "mpn", taught.mpn, share),
-            ("qun", "qun", qun, share),
+            (mask, "mpn", taught.mpn, share),
+            (unify, "qun", qun, back_of_qun),
             (form, "mrn", mrn, back_of_mrn),
         ):
             back = back if (work / f"{name}.pt").exists() else 1.0
@@ -284,7 +288,7 @@ def main() -> None:
     parser.add_argument(
         "--start",
         type=Path,
-        help="the networks trained on from, as they were: MPN and QUN part way back",
+        help="the networks trained on from, as they were: part way back",
     )
     parser.add_argument("--share", type=float, default=0.5, help="of the way back to --start")
     parser.add_argument(

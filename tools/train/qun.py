@@ -32,16 +32,25 @@ class QUN(nn.Module):
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
 
     def forward(self, image: Tensor, coarse: Tensor) -> Tensor:
+        change = self.change(image, coarse)
+        if not self.training:
+            change = share(*(int(side) for side in image.shape[2:])) * change
+        return change + logit(coarse)
+
+    def change(self, image: Tensor, coarse: Tensor) -> Tensor:
+        """What is added to the coarse mask's logits, all of it."""
         s2 = self.s2(cat(image, coarse))
         s4 = self.s4(s2)
         s8 = self.s8(s4)
         s16 = self.s16(s8)
         u2 = self.up2(self.up4(self.up8(s16, s8), s4), s2)
-        given = coarse.clamp(SURE, 1 - SURE)
-        change = enlarge(self.head(u2), 2)
-        if not self.training:
-            change = share(*(int(side) for side in image.shape[2:])) * change
-        return change + (given / (1 - given)).log()
+        return enlarge(self.head(u2), 2)
+
+
+def logit(coarse: Tensor) -> Tensor:
+    """Of a mask in [0, 1], never surer than can be mended."""
+    given = coarse.clamp(SURE, 1 - SURE)
+    return (given / (1 - given)).log()
 
 
 def share(height: int, width: int) -> float:

@@ -6,13 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .batches import Store
 from .fit import Losses, fit
 from .lite0 import load_imagenet
 from .losses import (
@@ -28,14 +25,11 @@ from .losses import (
 from .masks import damaged, fattened, hints, shifted
 from .mpn import MPN
 from .mrn import MRN
-from .pair import Partner, in_pair
 from .qun import QUN
 from .released import load_released
 
 SMALL, MIDDLE, LARGE = (96, 128), (128, 192), (160, 256)  # (h, w) of the presets
 UPRIGHT = (256, 160)
-# Presets with weights of their own, and the sizes that these see; `tall` has those of `quality`.
-OWN_MPN = {"fast": {SMALL: 1.0}, "balanced": {MIDDLE: 1.0}, "quality": {LARGE: 0.78, UPRIGHT: 0.22}}
 SHARES = {SMALL: 0.42, MIDDLE: 0.34, LARGE: 0.16, UPRIGHT: 0.08}  # of MPN's batches
 BATCH = 32
 RATE, RATE_AGAIN = 2e-3, 1e-3  # of learning: anew, and from released weights
@@ -45,17 +39,6 @@ OVERLAP = 0.3  # weight of MPN's loss of intersection over union
 EDGES, SLIM_EDGES = 150, 400  # weights of MRN's loss of gradients
 P_LARGE = 0.3  # batches of MRN at the size of `quality`
 P_WORSE = 0.15  # masks for MRN that QUN would not make
-RATE_OWN = 6e-4  # of learning, where MPN is trained on for one preset
-P_MISTAKEN = 0.22  # of its batches empty
-P_HARD = 0.33  # of its batches people whom it got wrong
-MISTAKEN = (0.001, 0.05)  # least and most that a room's share mistaken for a person counts
-HARD = (3e-4, 0.08)  # least and most that counts of what was too much, or was missed
-TOO_MUCH = 0.6  # how often such a frame is chosen for what was too much
-CLEARLY = 0.2  # of alpha: less is no mistake
-NO_HINT = 0.05  # a hint below it everywhere is none
-LOOKED_AT = 28_000  # frames of people, of which those are chosen
-LEARN_EVERY = 4  # batches after which the filters learn whose gradient takes longest
-OVERLAP_OWN = 0.6  # weight of the loss of intersection over union then
 P_OWN_BATCH, P_OWN = 0.3, 0.6  # batches, and hints in them, that are MPN's own
 
 Batch = dict[str, Tensor]
@@ -107,7 +90,7 @@ class BothMrn(nn.Module):
         self.slim = MRN(slim=True)
 
 
-def run(data: Supply | CropSupply, model: nn.Module, *inputs: Tensor) -> Any:
+def run(data: Supply | CropSupply, model: Callable[..., Any], *inputs: Tensor) -> Any:
     """The model's outputs in float32, however it computes."""
     kind = torch.device(data.device).type
     with torch.autocast(kind, torch.bfloat16, enabled=data.half):
@@ -185,101 +168,6 @@ def own_hint(data: Supply, mpn: MPN, b: Batch) -> Tensor:
         made = shifted(made, 0.015)
     use = (torch.rand_like(b["is_clip"]) < P_OWN).float()
     return made * use + hint * (1 - use)
-
-
-class Mistakes:
-    """Frames by how wrong MPN was when it last saw them without a hint.
-
-    Of each frame two shares: what was clearly taken for a person too much, and what was missed.
-    """
-
-    def __init__(self, data: Store, mpn: MPN, rows: NDArray[np.int64], size: tuple[int, int]):
-        self.data, self.rows = data, rows
-        found = []
-        for some in np.array_split(rows, max(1, len(rows) // BATCH)):
-            b = data.these(some, size)
-            with torch.no_grad():
-                logits, _ = run(data, mpn, b["image"], torch.zeros_like(b["alpha"]))
-            found.append(wrong(logits, b["alpha"]))
-        self.shares = np.concatenate(found, 1)
-
-    def choose(self, count: int) -> NDArray[np.int64]:
-        """Indices of frames, the wrong ones more often."""
-        too_much, missed = (chances(share, HARD) for share in self.shares)
-        p = TOO_MUCH * too_much + (1 - TOO_MUCH) * missed
-        return np.random.choice(len(self.rows), count, p=p)
-
-    def note(self, at: NDArray[np.int64], logits: Tensor, alpha: Tensor, hint: Tensor) -> None:
-        """What MPN made of frames that were chosen."""
-        free = (hint.amax((1, 2, 3)) < NO_HINT).cpu().numpy()
-        self.shares[:, at[free]] = wrong(logits.detach(), alpha)[:, free]
-
-
-class MistakenRooms(Mistakes):
-    """Rooms in which MPN saw somebody."""
-
-    def choose(self, count: int) -> NDArray[np.int64]:
-        return np.random.choice(len(self.rows), count, p=chances(self.shares[0], MISTAKEN))
-
-
-def wrong(logits: Tensor, alpha: Tensor) -> NDArray[np.float64]:
-    """(2, N): the share of each frame that is clearly too much, and the share missed."""
-    more = logits.sigmoid() - alpha
-    both = torch.stack([(more - CLEARLY).clamp(min=0), (-more - CLEARLY).clamp(min=0)])
-    return both.mean((2, 3, 4)).cpu().numpy().astype(np.float64)
-
-
-def chances(wrong: NDArray[np.float64], bounds: tuple[float, float]) -> NDArray[np.float64]:
-    """How often each frame is chosen, by how wrong it was."""
-    weight = np.clip(wrong, *bounds)
-    return np.asarray(weight / weight.sum())
-
-
-def train_for(data: Store, taught: Taught, preset: str, minutes: float, work: Path) -> None:
-    """MPN for one preset's size alone; what it gets wrong comes the more often.
-
-    Small, a lamp is much like a head, and a blanket like clothes: rooms in which it saw
-    somebody, rooms beside people, and people whom it missed. `taught` is trained on, in two
-    processes; `work/mpn_PRESET.pt` is written.
-    """
-    mpn = taught.mpn
-    sizes, shares = zip(*OWN_MPN[preset].items(), strict=True)
-    empty = data.empty()
-    people = np.setdiff1d(np.arange(len(data.stills)), empty)
-    people = np.random.choice(people, min(LOOKED_AT, len(people)), replace=False)
-    rooms = MistakenRooms(data, mpn.eval(), empty, sizes[0])
-    hard = Mistakes(data, mpn, people, sizes[0])
-    counts = [max(1, round(share * data.rows)) for share in (P_HARD, P_MISTAKEN)]
-    slow = mpn.encoder.freeze(KEPT_STAGES)
-
-    def train(partner: Partner, path: Path) -> None:
-        def step(progress: float) -> Losses:
-            partner.meet(taught)
-            for filters in slow:
-                filters.requires_grad_(partner.steps % LEARN_EVERY == 0)
-            size = sizes[int(np.random.choice(len(sizes), p=shares))]
-            at = [some.choose(n) for some, n in zip((hard, rooms), counts, strict=True)]
-            parts = [
-                data.these(hard.rows[at[0]], size),
-                data.batch(data.rows - sum(counts), size),
-                data.these(rooms.rows[at[1]], size),
-            ]
-            hints = [own_hint(data, mpn, part) for part in parts]
-            image, alpha = (torch.cat([part[key] for part in parts]) for key in ("image", "alpha"))
-            logits, _ = run(data, mpn, image, torch.cat(hints))
-            hard.note(at[0], logits[: counts[0]], parts[0]["alpha"], hints[0])
-            rooms.note(at[1], logits[-counts[1] :], parts[2]["alpha"], hints[2])
-            someone = slice(0, -counts[1])
-            return {
-                "mask": mask_loss(logits, alpha),
-                "empty": 2 * logits[-counts[1] :].sigmoid().mean(),
-                "overlap": OVERLAP_OWN * overlap_loss(logits[someone], alpha[someone]),
-            }
-
-        taught.train()
-        fit(path.stem, taught, step, minutes * 60, RATE_OWN, work, slow=mpn.encoder)
-
-    in_pair(train, taught, work / f"mpn_{preset}.pt")
 
 
 def train_qun(data: Supply, mpn: MPN, minutes: float, work: Path, start: Path | None) -> QUN:
