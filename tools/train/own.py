@@ -32,6 +32,7 @@ LOOKED_AT = 28_000  # frames of people, of which those are chosen
 LEARN_EVERY = 4  # batches after which the filters learn whose gradient takes longest
 EMPTY = 2  # weight of what is seen in empty rooms
 OVERLAP = 0.6  # weight of the loss of intersection over union
+EDGES, SOFT_EDGES = 40, 15  # weights of QUN's loss of gradients: `fast`, the others
 
 See = Callable[[Tensor, Tensor], Tensor]  # image and hint to logits
 
@@ -86,17 +87,19 @@ class OwnFrames:
     """Batches for one preset's size alone: what is got wrong comes the more often.
 
     Small, a lamp is much like a head, and a blanket like clothes: rooms in which somebody was
-    seen, rooms beside people, and people who were missed. `see` is what is trained.
+    seen, rooms beside people, and people who were missed. `see` is what is trained. MPN learns
+    so from one half of the frames, QUN from the other: it must meet such mistakes as are made
+    about what nobody has learned by heart.
     """
 
-    def __init__(self, data: Store, preset: str, see: See) -> None:
+    def __init__(self, data: Store, preset: str, see: See, half: int) -> None:
         self.data, self.see = data, see
         self.sizes, self.shares = zip(*OWN[preset].items(), strict=True)
         empty = data.empty()
-        people = np.setdiff1d(np.arange(len(data.stills)), empty)
+        people = np.setdiff1d(np.arange(len(data.stills)), empty)[half::2]
         people = np.random.choice(people, min(LOOKED_AT, len(people)), replace=False)
         self.hard = Mistakes(data, see, people, self.sizes[0])
-        self.rooms = MistakenRooms(data, see, empty, self.sizes[0])
+        self.rooms = MistakenRooms(data, see, empty[half::2], self.sizes[0])
         self.counts = [max(1, round(share * data.rows)) for share in (P_HARD, P_MISTAKEN)]
 
     def seen(self, mpn: MPN) -> tuple[Tensor, Tensor, Tensor]:
@@ -129,7 +132,7 @@ def train_mpn_for(data: Store, taught: Taught, preset: str, minutes: float, work
     mpn = taught.mpn
     slow = mpn.encoder.freeze(KEPT_STAGES)
     mpn.eval()
-    frames = OwnFrames(data, preset, lambda image, hint: run(data, mpn, image, hint)[0])
+    frames = OwnFrames(data, preset, lambda image, hint: run(data, mpn, image, hint)[0], 0)
 
     def train(partner: Partner, path: Path) -> None:
         def step(progress: float) -> Losses:
@@ -161,7 +164,7 @@ def train_qun_for(data: Store, mpn: MPN, qun: QUN, preset: str, minutes: float, 
 
     mpn.eval().requires_grad_(False)
     qun.eval()
-    frames = OwnFrames(data, preset, see)
+    frames = OwnFrames(data, preset, see, 1)
 
     def train(partner: Partner, path: Path) -> None:
         def step(progress: float) -> Losses:
@@ -171,7 +174,7 @@ def train_qun_for(data: Store, mpn: MPN, qun: QUN, preset: str, minutes: float, 
             error = F.mse_loss(mask, alpha) * 2 if softly else F.l1_loss(mask, alpha)
             return {
                 "mask": F.binary_cross_entropy_with_logits(logits, alpha) + error,
-                "gradient": (15 if softly else 40) * gradient_loss(mask, alpha),
+                "gradient": (SOFT_EDGES if softly else EDGES) * gradient_loss(mask, alpha),
                 **own_losses(logits, alpha, someone),
             }
 
