@@ -31,7 +31,7 @@ def chosen(like: Tensor, chance: float) -> Tensor:
 def flipped(batch: Batch) -> Batch:
     """All of a batch, or nothing of it."""
     if torch.rand(()) < FLIP:
-        return {k: v.flip(3) if v.shape[3] > 1 else v for k, v in batch.items()}
+        return {key: maps.flip(3) for key, maps in batch.items()}
     return batch
 
 
