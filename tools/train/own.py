@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,17 +23,36 @@ from .stages import BATCH, KEPT_STAGES, LARGE, MIDDLE, SMALL, UPRIGHT, Taught, o
 # The presets, and the sizes that these see; `tall` has the networks of `quality`.
 OWN = {"fast": {SMALL: 1.0}, "balanced": {MIDDLE: 1.0}, "quality": {LARGE: 0.78, UPRIGHT: 0.22}}
 RATE = 6e-4  # of learning
-P_MISTAKEN = 0.22  # of a batch empty
-P_HARD = 0.33  # of a batch people whom they got wrong
 MISTAKEN = (0.001, 0.05)  # least and most that a room's share mistaken for a person counts
 HARD = (3e-4, 0.08)  # least and most that counts of what was too much, or was missed
 CLEARLY = 0.2  # of alpha: less is no mistake
 NO_HINT = 0.05  # a hint below it everywhere is none
 LOOKED_AT = 28_000  # frames of people, of which those are chosen
 LEARN_EVERY = 4  # batches after which the filters learn whose gradient takes longest
-EMPTY = 2  # weight of what is seen in empty rooms
-OVERLAP = 0.6  # weight of the loss of intersection over union
-EDGES, SOFT_EDGES = 40, 15  # weights of QUN's loss of gradients: `fast`, the others
+EDGES = 15  # weight of QUN's loss of gradients
+
+
+@dataclass(frozen=True)
+class Emphasis:
+    """What a network shall learn most: shares of a batch, and weights of losses."""
+
+    hard: float  # of a batch people whom it got wrong
+    missed: float  # of these, how often for what was missed of them
+    mistaken: float  # of a batch empty rooms
+    empty: float  # weight of what is seen in these
+    overlap: float  # weight of the loss of intersection over union
+
+    def losses(self, logits: Tensor, alpha: Tensor, someone: Tensor) -> Losses:
+        """Of a batch: whom it shows, and, where that is nobody, whom it does not."""
+        return {
+            "empty": self.empty * logits[~someone].sigmoid().mean(),
+            "overlap": self.overlap * overlap_loss(logits[someone], alpha[someone]),
+        }
+
+
+# QUN takes away what MPN saw in rooms without being asked to: it is asked for the people.
+MPN_LEARNS = Emphasis(hard=0.33, missed=0.5, mistaken=0.22, empty=2, overlap=0.6)
+QUN_LEARNS = Emphasis(hard=0.4, missed=0.7, mistaken=0.15, empty=1, overlap=1)
 
 See = Callable[[Tensor, Tensor], Tensor]  # image and hint to logits
 
@@ -40,11 +60,20 @@ See = Callable[[Tensor, Tensor], Tensor]  # image and hint to logits
 class Mistakes:
     """Frames by how wrong the networks were when they last saw them without a hint.
 
-    Of each frame two shares: what was clearly taken for a person too much, and what was missed.
+    Of each frame two shares, each counted within `bounds`: what was clearly taken for a person
+    too much, and what was missed, for which `missed` of the frames are chosen.
     """
 
-    def __init__(self, data: Store, see: See, rows: NDArray[np.int64], size: tuple[int, int]):
-        self.rows, found = rows, []
+    def __init__(
+        self,
+        data: Store,
+        see: See,
+        rows: NDArray[np.int64],
+        size: tuple[int, int],
+        bounds: tuple[float, float],
+        missed: float = 0,
+    ) -> None:
+        self.rows, self.bounds, self.missed, found = rows, bounds, missed, []
         for some in np.array_split(rows, max(1, len(rows) // BATCH)):
             b = data.these(some, size)
             with torch.no_grad():
@@ -54,20 +83,14 @@ class Mistakes:
 
     def choose(self, count: int) -> NDArray[np.int64]:
         """Indices of frames, the wrong ones more often."""
-        p = sum(chances(part, HARD) for part in self.shares) / 2
+        more, missed = (chances(part, self.bounds) for part in self.shares)
+        p = (1 - self.missed) * more + self.missed * missed
         return np.random.choice(len(self.rows), count, p=p)
 
     def note(self, at: NDArray[np.int64], logits: Tensor, alpha: Tensor, hint: Tensor) -> None:
         """What the networks made of frames that were chosen."""
         free = (hint.amax((1, 2, 3)) < NO_HINT).cpu().numpy()
         self.shares[:, at[free]] = wrong(logits.detach(), alpha)[:, free]
-
-
-class MistakenRooms(Mistakes):
-    """Rooms in which somebody was seen."""
-
-    def choose(self, count: int) -> NDArray[np.int64]:
-        return np.random.choice(len(self.rows), count, p=chances(self.shares[0], MISTAKEN))
 
 
 def wrong(logits: Tensor, alpha: Tensor) -> NDArray[np.float64]:
@@ -92,15 +115,16 @@ class OwnFrames:
     about what nobody has learned by heart.
     """
 
-    def __init__(self, data: Store, preset: str, see: See, half: int) -> None:
-        self.data, self.see = data, see
+    def __init__(self, data: Store, preset: str, see: See, half: int, emphasis: Emphasis) -> None:
+        self.data, self.see, self.emphasis = data, see, emphasis
         self.sizes, self.shares = zip(*OWN[preset].items(), strict=True)
         empty = data.empty()
         people = np.setdiff1d(np.arange(len(data.stills)), empty)[half::2]
         people = np.random.choice(people, min(LOOKED_AT, len(people)), replace=False)
-        self.hard = Mistakes(data, see, people, self.sizes[0])
-        self.rooms = MistakenRooms(data, see, empty[half::2], self.sizes[0])
-        self.counts = [max(1, round(share * data.rows)) for share in (P_HARD, P_MISTAKEN)]
+        self.hard = Mistakes(data, see, people, self.sizes[0], HARD, emphasis.missed)
+        self.rooms = Mistakes(data, see, empty[half::2], self.sizes[0], MISTAKEN)
+        shares = emphasis.hard, emphasis.mistaken
+        self.counts = [max(1, round(share * data.rows)) for share in shares]
 
     def seen(self, mpn: MPN) -> tuple[Tensor, Tensor, Tensor]:
         """Logits and alpha of a new batch, and which rows show somebody; hints by `mpn`."""
@@ -120,19 +144,16 @@ class OwnFrames:
         return logits, alpha, torch.arange(len(alpha)) < len(alpha) - rooms
 
 
-def own_losses(logits: Tensor, alpha: Tensor, someone: Tensor) -> Losses:
-    return {
-        "empty": EMPTY * logits[~someone].sigmoid().mean(),
-        "overlap": OVERLAP * overlap_loss(logits[someone], alpha[someone]),
-    }
-
-
 def train_mpn_for(data: Store, taught: Taught, preset: str, minutes: float, work: Path) -> None:
     """MPN for one preset's size alone, in two processes; writes `work/mpn_PRESET.pt`."""
     mpn = taught.mpn
     slow = mpn.encoder.freeze(KEPT_STAGES)
     mpn.eval()
-    frames = OwnFrames(data, preset, lambda image, hint: run(data, mpn, image, hint)[0], 0)
+
+    def see(image: Tensor, hint: Tensor) -> Tensor:
+        return run(data, mpn, image, hint)[0]  # type: ignore[no-any-return]
+
+    frames = OwnFrames(data, preset, see, 0, MPN_LEARNS)
 
     def train(partner: Partner, path: Path) -> None:
         def step(progress: float) -> Losses:
@@ -140,7 +161,8 @@ def train_mpn_for(data: Store, taught: Taught, preset: str, minutes: float, work
             for filters in slow:
                 filters.requires_grad_(partner.steps % LEARN_EVERY == 0)
             logits, alpha, someone = frames.seen(mpn)
-            return {"mask": mask_loss(logits, alpha), **own_losses(logits, alpha, someone)}
+            learned = MPN_LEARNS.losses(logits, alpha, someone)
+            return {"mask": mask_loss(logits, alpha), **learned}
 
         fit(path.stem, taught.train(), step, minutes * 60, RATE, work, slow=mpn.encoder)
 
@@ -150,12 +172,10 @@ def train_mpn_for(data: Store, taught: Taught, preset: str, minutes: float, work
 def train_qun_for(data: Store, mpn: MPN, qun: QUN, preset: str, minutes: float, work: Path) -> None:
     """QUN for one preset, over what its MPN says; writes `work/qun_PRESET.pt`.
 
-    It looks a second time: what MPN took for somebody, and whom it missed. Where the mask is
-    large its edges stay as soft as the truth is uncertain (squared error); on the small one of
-    `fast` L1 decides.
+    It looks a second time: what MPN took for somebody, and whom it missed. Squared error keeps
+    edges as soft as the truth is uncertain, L1 decides on a place for small things, like ears.
     """
     size = next(iter(OWN[preset]))
-    softly = preset != "fast"
 
     def see(image: Tensor, hint: Tensor) -> Tensor:
         with torch.no_grad():
@@ -164,18 +184,18 @@ def train_qun_for(data: Store, mpn: MPN, qun: QUN, preset: str, minutes: float, 
 
     mpn.eval().requires_grad_(False)
     qun.eval()
-    frames = OwnFrames(data, preset, see, 1)
+    frames = OwnFrames(data, preset, see, 1, QUN_LEARNS)
 
     def train(partner: Partner, path: Path) -> None:
         def step(progress: float) -> Losses:
             partner.meet(qun)
             logits, alpha, someone = frames.seen(mpn)
             mask = logits.sigmoid()
-            error = F.mse_loss(mask, alpha) * 2 if softly else F.l1_loss(mask, alpha)
+            error = F.mse_loss(mask, alpha) + F.l1_loss(mask, alpha) / 2
             return {
                 "mask": F.binary_cross_entropy_with_logits(logits, alpha) + error,
-                "gradient": (SOFT_EDGES if softly else EDGES) * gradient_loss(mask, alpha),
-                **own_losses(logits, alpha, someone),
+                "gradient": EDGES * gradient_loss(mask, alpha),
+                **QUN_LEARNS.losses(logits, alpha, someone),
             }
 
         fit(path.stem, qun.train(), step, minutes * 60, RATE, work)

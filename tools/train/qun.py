@@ -54,7 +54,8 @@ def logit(coarse: Tensor) -> Tensor:
 
 
 def share(height: int, width: int) -> float:
-    """How much of the change is made to a mask of that size: 1 at 128x96, a half at 256x160.
+    """How much of the change is made to a mask of that size: all at 128x96, a half from
+    160 pixels on.
 
     Taught by L1, QUN decides on one place of an edge where the truth may be at
     another. The larger mask shows where MPN was right to leave it soft: on frames

@@ -28,8 +28,8 @@ from .mrn import MRN
 from .qun import QUN
 from .released import load_released
 
-SMALL, MIDDLE, LARGE = (96, 128), (128, 192), (160, 256)  # (h, w) of the presets
-UPRIGHT = (256, 160)
+SMALL, MIDDLE, LARGE = (96, 128), (128, 224), (192, 288)  # (h, w) of the presets
+UPRIGHT = (288, 192)
 SHARES = {SMALL: 0.42, MIDDLE: 0.34, LARGE: 0.16, UPRIGHT: 0.08}  # of MPN's batches
 BATCH = 32
 RATE, RATE_AGAIN = 2e-3, 1e-3  # of learning: anew, and from released weights

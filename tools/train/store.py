@@ -1,6 +1,6 @@
 """A store of training frames with what the teacher makes of them, computed once.
 
-Each shard holds frames at 256x160 with alpha, and the teacher's recurrent
+Each shard holds frames at 288x192 with alpha, and the teacher's recurrent
 feature maps at 1/8 (`r3`) and 1/16 (`r4`) of its 256x144 picture: the student's
 decoder is made to predict them, which teaches it more per frame than the
 matte alone. The teacher takes six times as long as the frame itself, so that
@@ -28,7 +28,7 @@ from bshm_live.files import replacing
 
 from .data import Frames, Photos
 
-WIDTH, HEIGHT = 256, 160
+WIDTH, HEIGHT = 288, 192
 SHARD = 500
 TAUGHT = 0.25  # share of the shards of stills with the teacher's maps; zeros in the others
 TAUGHT_ASPECT = 1.1  # narrower frames are squeezed too much for the teacher

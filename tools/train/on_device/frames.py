@@ -16,7 +16,7 @@ from .deck import Deck
 from .draw import arms, over, strands, things
 from .place import ANGLE, boxes, grids, looked_at, uniform
 
-FULL, FULL_UPRIGHT = (160, 256), (256, 160)  # (h, w) at which frames are made
+FULL, FULL_UPRIGHT = (192, 288), (288, 192)  # (h, w) at which frames are made
 P_ORIGINAL, P_EMPTY, P_SECOND = 0.45, 0.05, 0.15
 P_THING, P_ARM, P_BEHIND, P_HAIR = 0.12, 0.1, 0.3, 0.2
 P_BLUR, P_NOISE, P_DARK = 0.3, 0.5, 0.06
