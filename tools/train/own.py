@@ -116,7 +116,7 @@ class OwnFrames:
     """
 
     def __init__(self, data: Store, preset: str, see: See, half: int, emphasis: Emphasis) -> None:
-        self.data, self.see, self.emphasis = data, see, emphasis
+        self.data, self.see = data, see
         self.sizes, self.shares = zip(*OWN[preset].items(), strict=True)
         empty = data.empty()
         people = np.setdiff1d(np.arange(len(data.stills)), empty)[half::2]
