@@ -41,9 +41,9 @@ from tools.evaluate.clips import read_still
 from tools.evaluate.photos import put_aside, rank
 
 PHOTOS, ROOMS = 9, 3  # of each of the two sets
-# What stays in float32, by the start of the nodes' names: MRN's first layer has three channels,
-# and 8 bits cost it a quarter of the network's time more.
-IN_F32 = {"mrn": ("/patch/", "/mask/", "/Add")}
+# What stays in float32, by the start of the nodes' names: MRN's first layers have three channels
+# and one, and 8 bits cost them a quarter of the network's time more.
+IN_F32 = {"mrn": ("/patch/", "/mask/", "/detail/", "/Add", "/Mul")}
 ERRORS = 3  # of ONNX Runtime's grades of messages
 SETS = (("people", "rooms"), ("people2", "rooms2"))
 

@@ -9,6 +9,7 @@ import pytest
 from conftest import ROOT
 
 torch = pytest.importorskip("torch", reason="PyTorch is for training only")
+F = torch.nn.functional
 
 from tools.train import (  # noqa: E402
     batches,
@@ -281,6 +282,40 @@ def test_export_computes_what_pytorch_does(tmp_path: Path, slim: bool) -> None:
         right = right if isinstance(right, tuple) else (right,)
         for one, other in zip(found, right, strict=True):
             assert np.abs(one - other.numpy()).max() < 5e-3
+
+
+def test_mrn_sees_what_a_pixel_has_more_than_its_cell() -> None:
+    image = torch.rand(1, 3, 16, 24)
+    with torch.no_grad():
+        found = F.pixel_shuffle(MRN().detail(image), 4)
+    luma = 0.299 * image[:, :1] + 0.587 * image[:, 1:2] + 0.114 * image[:, 2:]
+    cells = F.avg_pool2d(luma, 4).repeat_interleave(4, 2).repeat_interleave(4, 3)
+    assert torch.allclose(found, 4 * (luma - cells), atol=1e-5)
+
+
+class NoCrops(crops.Crops):
+    """What is done with crops, where there are none."""
+
+    def __init__(self) -> None:
+        self.device, self.half = "cpu", False
+
+
+def test_where_the_mask_is_far_off_mrn_learns_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    alpha = torch.zeros(2, 1, 256, 256)
+    alpha[:, :, :, 128:] = 1
+    b = {"image": torch.rand(2, 3, 256, 256), "foreground": torch.rand(2, 3, 256, 256)}
+    b |= {"alpha": alpha, "window": torch.tensor([[0, 0], [0, 0]])}
+    mask = torch.zeros(2, 1, *stages.MIDDLE)
+    mask[:, :, :, round(32 / crops.LOW[0] * stages.MIDDLE[1]) :] = 1
+    mask[1, :, :30] = 0  # of the second one the upper half is missing
+    monkeypatch.setattr(stages, "met_mask", lambda *_: mask)
+    data = NoCrops()
+    seen = stages.met(data, b, MPN(), QUN(), stages.MIDDLE)
+    first, second = seen["weight"]
+    assert first.min() > 0.9
+    assert second[0, :100, 200:].max() < 0.2
+    assert second[0, -100:].min() > 0.9
 
 
 def test_crops_meet_their_own_part_of_the_mask() -> None:

@@ -50,13 +50,13 @@ class Context(nn.Module):
 
 
 class Merge(nn.Module):
-    """Decoder step: doubles the deep map's size, adds the skip map, one 3x3."""
+    """Decoder step: doubles the deep map's size, adds the skip map, one 3x3 to `wide` channels."""
 
-    def __init__(self, deep: int, skip: int, cout: int) -> None:
+    def __init__(self, deep: int, skip: int, cout: int, wide: int | None = None) -> None:
         super().__init__()
         self.deep = nn.Conv2d(deep, cout, 1, bias=False)
         self.skip = nn.Conv2d(skip, cout, 1)
-        self.conv = Conv(cout, cout)
+        self.conv = Conv(cout, wide or cout)
 
     def forward(self, deep: Tensor, skip: Tensor) -> Tensor:
         return self.conv(enlarge(self.deep(deep), 2) + self.skip(skip))

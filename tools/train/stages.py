@@ -22,7 +22,7 @@ from .losses import (
     mask_loss,
     overlap_loss,
 )
-from .masks import damaged, fattened, hints, shifted
+from .masks import damaged, fattened, hints, shifted, softened
 from .mpn import MPN
 from .mrn import MRN
 from .qun import QUN
@@ -36,9 +36,12 @@ RATE, RATE_AGAIN = 2e-3, 1e-3  # of learning: anew, and from released weights
 KEPT_STAGES = 2  # of the encoder, where released weights are trained on
 ADAPTERS_FIRST = 0.04  # share of the time in which released weights do not yet follow the teacher
 OVERLAP = 0.3  # weight of MPN's loss of intersection over union
-EDGES, SLIM_EDGES = 150, 400  # weights of MRN's loss of gradients
+EDGES, SLIM_EDGES = 30, 60  # weights of MRN's loss of gradients
 P_LARGE = 0.3  # batches of MRN at the size of `quality`
-P_WORSE = 0.15  # masks for MRN that QUN would not make
+P_SETTLED = 0.65  # masks for MRN that follow a right hint: as in use after some frames
+P_WORSE = 0.07  # and those that QUN would not make
+FAR_OFF = (0.2, 0.45)  # a mask's mean difference from the truth: MRN can, and cannot, mend it
+FAR_OFF_COUNTS = 0.1
 P_OWN_BATCH, P_OWN = 0.3, 0.6  # batches, and hints in them, that are MPN's own
 
 Batch = dict[str, Tensor]
@@ -202,7 +205,7 @@ def train_qun(data: Supply, mpn: MPN, minutes: float, work: Path, start: Path | 
 
 def as_seen(logits: Tensor, like: Tensor) -> Tensor:
     """A mask at the size at which its edges are looked at."""
-    return F.interpolate(logits.sigmoid(), size=like.shape[2:], mode="bilinear")
+    return as_large(logits.sigmoid(), like)
 
 
 def train_mrn(
@@ -244,8 +247,18 @@ def train_slim(data: CropSupply, mpn: MPN, qun: QUN, slim: MRN, minutes: float, 
 
 @torch.no_grad()
 def met(data: CropSupply, b: Batch, mpn: MPN, qun: QUN, size: tuple[int, int]) -> Batch:
-    """The crops of `b` as MRN meets them where the small frame is of that size."""
-    return data.seen_at(b, met_mask(data, b, mpn, qun, size), size[1])
+    """The crops of `b` as MRN meets them where the small frame is of that size.
+
+    `weight` (N, 1, 4h, 4w) is how much each pixel counts: little where the mask is far off
+    over more than its own edge. To follow the truth there, MRN would learn to doubt every mask.
+    """
+    seen = data.seen_at(b, met_mask(data, b, mpn, qun, size), size[1])
+    truth = F.interpolate(seen["alpha"], size=seen["mask"].shape[2:], mode="area")
+    off = softened(seen["mask"] - truth, 3).abs()
+    least, most = FAR_OFF
+    hopeless = ((off - least) / (most - least)).clamp(0, 1)
+    weight = 1 - (1 - FAR_OFF_COUNTS) * as_large(hopeless, seen["alpha"])
+    return {**seen, "weight": weight}
 
 
 def met_mask(data: CropSupply, b: Batch, mpn: MPN, qun: QUN, size: tuple[int, int]) -> Tensor:
@@ -254,22 +267,32 @@ def met_mask(data: CropSupply, b: Batch, mpn: MPN, qun: QUN, size: tuple[int, in
         F.interpolate(b[k], size=size, mode="bilinear", antialias=True)
         for k in ("low", "low_alpha")
     )
-    coarse = run(data, mpn, low, hints(alpha))[0].sigmoid()
+    hint = often(P_SETTLED, shifted(alpha, 0.015), hints(alpha))
+    coarse = run(data, mpn, low, hint)[0].sigmoid()
     unified = run(data, qun, low, coarse).sigmoid()
-    worse = (torch.rand(len(low), 1, 1, 1, device=low.device) < P_WORSE).float()
-    return unified * (1 - worse) + damaged(alpha) * worse
+    return often(P_WORSE, damaged(alpha), unified)
+
+
+def often(chance: float, one: Tensor, other: Tensor) -> Tensor:
+    """`one` in that share of a batch, else `other`."""
+    return torch.where(torch.rand(len(one), 1, 1, 1, device=one.device) < chance, one, other)
+
+
+def as_large(x: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(x, size=like.shape[2:], mode="bilinear")
 
 
 def refinement_losses(data: CropSupply, mrn: MRN, b: Batch, edges: float = EDGES) -> Losses:
     raw, residual = run(data, mrn, b["image"], b["mask"])
-    alpha, truth = leaky_clip(raw), b["alpha"]
+    alpha, weight = leaky_clip(raw), b["weight"]
+    truth = b["alpha"] * weight + alpha.detach() * (1 - weight)
     halves = F.avg_pool2d(alpha, 2), F.avg_pool2d(truth, 2)
     return {
         "alpha": (alpha - truth).abs().mean(),
         "laplacian": 0.5 * laplacian_loss(alpha, truth),
         "gradient": edges * gradient_loss(*halves),
         "composition": composition_loss(alpha, truth, b["foreground"]),
-        "foreground": 2 * foreground_loss(residual, b["image"], b["foreground"], truth),
+        "foreground": 2 * foreground_loss(residual, b["image"], b["foreground"], b["alpha"]),
     }
 
 
