@@ -42,7 +42,8 @@ from tools.evaluate.photos import put_aside, rank
 
 PHOTOS, ROOMS = 9, 3  # of each of the two sets
 # What stays in float32, by the start of the nodes' names: MRN's first layers have three channels
-# and one, and 8 bits cost them a quarter of the network's time more.
+# and one, and 8 bits cost them a quarter of the network's time more; so what they are added to
+# and multiplied with.
 IN_F32 = {"mrn": ("/patch/", "/mask/", "/detail/", "/Add", "/Mul")}
 ERRORS = 3  # of ONNX Runtime's grades of messages
 SETS = (("people", "rooms"), ("people2", "rooms2"))

@@ -21,10 +21,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .data import U8, Frames, Photos
+from .mrn import CELL
 from .store import in_parallel, save_rows
 
 LOW = (192, 128)  # width, height
-RATIO = 4
 SIDE = 256
 SHARD = 250
 PER_FRAME = 2
@@ -45,14 +45,14 @@ def _crops(photos: Photos, frames: Frames, names: list[str]) -> None:
         frames.rng, frames.p_hair = photos.rng(name), P_HAIR
         rows: list[tuple[Any, ...]] = []
         while len(rows) < SHARD:
-            image, alpha, front = frames.make(LOW[0] * RATIO, LOW[1] * RATIO)
+            image, alpha, front = frames.make(LOW[0] * CELL, LOW[1] * CELL)
             low, low_alpha = (
                 cv2.resize(x, LOW, interpolation=cv2.INTER_AREA) for x in (image, alpha)
             )
             for _ in range(PER_FRAME):
                 x, y = _window(alpha, frames.rng)
                 part = np.s_[y : y + SIDE, x : x + SIDE]
-                window = np.array([x, y], np.int32) // RATIO
+                window = np.array([x, y], np.int32) // CELL
                 rows.append((low, low_alpha, image[part], alpha[part], front[part], window))
         save_rows(photos.work / name, KEYS, rows)
         print(name, flush=True)
@@ -67,7 +67,7 @@ def _window(alpha: U8, rng: np.random.Generator) -> tuple[int, int]:
         y, x = np.unravel_index(int(rng.choice(soft)), alpha.shape)  # type: ignore[assignment]
     x = np.clip(x - rng.integers(32, SIDE - 32), 0, w - SIDE)
     y = np.clip(y - rng.integers(32, SIDE - 32), 0, h - SIDE)
-    return int(x) // RATIO * RATIO, int(y) // RATIO * RATIO
+    return int(x) // CELL * CELL, int(y) // CELL * CELL
 
 
 class Crops:
@@ -95,9 +95,9 @@ class Crops:
         return out
 
     @staticmethod
-    def cut(mask: Tensor, b: dict[str, Tensor], side: int = SIDE // RATIO) -> Tensor:
+    def cut(mask: Tensor, b: dict[str, Tensor], side: int = SIDE // CELL) -> Tensor:
         """The crop's part (N, 1, side, side) of a whole frame's mask of any size."""
-        (width, height), part = LOW, SIDE // RATIO
+        (width, height), part = LOW, SIDE // CELL
         theta = torch.zeros(len(mask), 2, 3, device=mask.device)
         theta[:, 0, 0], theta[:, 1, 1] = part / width, part / height
         centre = (b["window"].to(mask) + part / 2) / mask.new_tensor([width, height])
@@ -113,7 +113,7 @@ class Crops:
             k: F.interpolate(b[k], size=(side, side), mode="bilinear", antialias=True)
             for k in names
         }
-        return {**out, "mask": self.cut(mask, b, side // RATIO)}
+        return {**out, "mask": self.cut(mask, b, side // CELL)}
 
 
 def main() -> None:

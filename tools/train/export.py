@@ -29,7 +29,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .lite0 import Scaled
 from .mpn import MPN
-from .mrn import MRN
+from .mrn import CELL, MRN
 from .qun import QUN
 from .released import matched
 from .stages import BothMrn, Taught
@@ -70,7 +70,7 @@ class AlphaAndResidual(nn.Module):
 
     def forward(self, image: Tensor, unified: Tensor) -> tuple[Tensor, Tensor]:
         cells, residual = self.mrn.cells(image, unified)
-        return F.pixel_shuffle(cells.clamp(0, 1) * near(unified), 4), residual.clamp(-1, 1)
+        return F.pixel_shuffle(cells.clamp(0, 1) * near(unified), CELL), residual.clamp(-1, 1)
 
 
 def near(unified: Tensor) -> Tensor:
@@ -202,7 +202,7 @@ def signature(
 ) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
     """Inputs and outputs of a network at the low size (h, w), names and shapes."""
     image, mask = (1, 3, h, w), (1, 1, h, w)
-    high, matte = (1, 3, 4 * h, 4 * w), (1, 1, 4 * h, 4 * w)
+    high, matte = (1, 3, CELL * h, CELL * w), (1, 1, CELL * h, CELL * w)
     return {
         "mpn": ({"image": image, "hint": mask}, {"coarse": mask}),
         "qun": ({"image": image, "coarse": mask}, {"unified": mask}),
@@ -263,7 +263,7 @@ def goldens(models: dict[str, dict[str, nn.Module]], picture: Path) -> dict[str,
     _, bgr = cv2.VideoCapture(str(picture)).read()
     out: dict[str, np.ndarray] = {}
     for preset, (h, w) in PRESETS.items():
-        large = cv2.resize(bgr, (4 * w, 4 * h), interpolation=cv2.INTER_AREA)
+        large = cv2.resize(bgr, (CELL * w, CELL * h), interpolation=cv2.INTER_AREA)
         small = cv2.resize(large, (w, h), interpolation=cv2.INTER_AREA)
         image, low = (
             np.ascontiguousarray(x[..., ::-1].transpose(2, 0, 1))[None] for x in (large, small)

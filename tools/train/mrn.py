@@ -6,14 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bshm_live.compositing.grade import WEIGHTS
+
 from .layers import Conv, Merge, stack
 
 CELL = 4  # pixels a side that are one place of the mask's grid
-LUMA = (0.299, 0.587, 0.114)  # of ITU-R BT.601, where `detail` starts
 
 
 class MRN(nn.Module):
-    """(N, 3, 4h, 4w) RGB and (N, 1, h, w) mask to logits and a residual.
+    """(N, 3, 4h, 4w) RGB and (N, 1, h, w) mask to alpha and a residual.
 
     Returns alpha (N, 1, 4h, 4w), not yet clipped, and the foreground residual R
     (N, 3, h, w); F = clip(I + enlarge(R)), as in BackgroundMattingV2. The work
@@ -61,4 +62,5 @@ def differences() -> Tensor:
     """Filters (16, 3, 4, 4): four times what each pixel's luma has more than its cell's mean."""
     pixels = CELL * CELL
     each = (torch.eye(pixels) - 1 / pixels).view(pixels, 1, CELL, CELL)
-    return CELL * each * torch.tensor(LUMA).view(1, 3, 1, 1)
+    luma = torch.from_numpy(WEIGHTS[::-1].copy())  # of R, G, B
+    return CELL * each * luma.view(1, 3, 1, 1)

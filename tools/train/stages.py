@@ -24,7 +24,7 @@ from .losses import (
 )
 from .masks import damaged, fattened, hints, shifted, softened
 from .mpn import MPN
-from .mrn import MRN
+from .mrn import CELL, MRN
 from .qun import QUN
 from .released import load_released
 
@@ -169,8 +169,12 @@ def own_hint(data: Supply, mpn: MPN, b: Batch) -> Tensor:
         if torch.rand(()) < 0.5:  # as the pipeline hands the last matte on
             made = fattened(((made - 0.15) / 0.7).clamp(0, 1), 1)
         made = shifted(made, 0.015)
-    use = (torch.rand_like(b["is_clip"]) < P_OWN).float()
-    return made * use + hint * (1 - use)
+    return often(P_OWN, made, hint)
+
+
+def often(chance: float, one: Tensor, other: Tensor) -> Tensor:
+    """`one` in that share of a batch, else `other`."""
+    return torch.where(torch.rand(len(one), 1, 1, 1, device=one.device) < chance, one, other)
 
 
 def train_qun(data: Supply, mpn: MPN, minutes: float, work: Path, start: Path | None) -> QUN:
@@ -253,8 +257,7 @@ def met(data: CropSupply, b: Batch, mpn: MPN, qun: QUN, size: tuple[int, int]) -
     over more than its own edge. To follow the truth there, MRN would learn to doubt every mask.
     """
     seen = data.seen_at(b, met_mask(data, b, mpn, qun, size), size[1])
-    truth = F.interpolate(seen["alpha"], size=seen["mask"].shape[2:], mode="area")
-    off = softened(seen["mask"] - truth, 3).abs()
+    off = softened(seen["mask"] - F.avg_pool2d(seen["alpha"], CELL), 3).abs()
     least, most = FAR_OFF
     hopeless = ((off - least) / (most - least)).clamp(0, 1)
     weight = 1 - (1 - FAR_OFF_COUNTS) * as_large(hopeless, seen["alpha"])
@@ -271,11 +274,6 @@ def met_mask(data: CropSupply, b: Batch, mpn: MPN, qun: QUN, size: tuple[int, in
     coarse = run(data, mpn, low, hint)[0].sigmoid()
     unified = run(data, qun, low, coarse).sigmoid()
     return often(P_WORSE, damaged(alpha), unified)
-
-
-def often(chance: float, one: Tensor, other: Tensor) -> Tensor:
-    """`one` in that share of a batch, else `other`."""
-    return torch.where(torch.rand(len(one), 1, 1, 1, device=one.device) < chance, one, other)
 
 
 def as_large(x: Tensor, like: Tensor) -> Tensor:

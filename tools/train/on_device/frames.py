@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..batches import FLIP, recoloured
-from ..crops import LOW, RATIO, SIDE, Crops
+from ..crops import LOW, SIDE, Crops
 from ..data import ASPECTS_ANYWHERE
+from ..mrn import CELL
 from ..stages import Batch
 from .deck import Deck
 from .draw import arms, over, strands, things
@@ -165,7 +166,7 @@ class LargeFrames(Crops):
 
     def batch(self, n: int) -> Batch:
         """As `Crops.batch`."""
-        wide, tall = LOW[0] * RATIO, LOW[1] * RATIO
+        wide, tall = LOW[0] * CELL, LOW[1] * CELL
         image, alpha, front = self.frames.make(-(-n // PER_FRAME), (tall, wide))
         small = {
             key: F.interpolate(x, size=LOW[::-1], mode="bilinear", antialias=True)
@@ -173,7 +174,7 @@ class LargeFrames(Crops):
         }
         soft = F.interpolate(alpha * (1 - alpha), size=LOW[::-1], mode="area").flatten(1) + 1e-6
         spots = torch.multinomial(soft, PER_FRAME, replacement=True)
-        part = SIDE // RATIO
+        part = SIDE // CELL
         jitter = torch.randint(part // 8, part - part // 8, (*spots.shape, 2), device=self.device)
         left = (spots % LOW[0] - jitter[..., 0]).clamp(0, LOW[0] - part)
         top = (spots // LOW[0] - jitter[..., 1]).clamp(0, LOW[1] - part)
@@ -182,7 +183,7 @@ class LargeFrames(Crops):
         out = {key: value[of] for key, value in small.items()}
         for key, whole in (("image", image), ("alpha", alpha), ("foreground", front)):
             cuts = [
-                whole[i, :, y * RATIO : y * RATIO + SIDE, x * RATIO : x * RATIO + SIDE]
+                whole[i, :, y * CELL : y * CELL + SIDE, x * CELL : x * CELL + SIDE]
                 for i, (x, y) in zip(of.tolist(), window.tolist(), strict=True)
             ]
             out[key] = torch.stack(cuts)
