@@ -22,9 +22,11 @@ from tools.train import (  # noqa: E402
     hair,
     lite0,
     losses,
+    mrn,
     objects,
     own,
     pair,
+    refine,
     stages,
 )
 from tools.train.augment import degrade, light  # noqa: E402
@@ -308,19 +310,16 @@ class NoCrops(crops.Crops):
         self.device, self.half = "cpu", False
 
 
-def test_where_the_mask_is_far_off_mrn_learns_little(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.manual_seed(0)
-    alpha = torch.zeros(2, 1, 256, 256)
-    alpha[:, :, :, 128:] = 1
-    b = {"image": torch.rand(2, 3, 256, 256), "foreground": torch.rand(2, 3, 256, 256)}
+def test_where_the_mask_is_far_off_mrn_learns_little() -> None:
+    alpha = torch.zeros(2, 1, crops.SIDE, crops.SIDE)
+    alpha[:, :, :, crops.SIDE // 2 :] = 1
+    b = {"image": alpha.expand(-1, 3, -1, -1), "foreground": alpha.expand(-1, 3, -1, -1)}
     b |= {"alpha": alpha, "window": torch.tensor([[0, 0], [0, 0]])}
     mask = torch.zeros(2, 1, *stages.MIDDLE)
-    mask[:, :, :, round(32 / crops.LOW[0] * stages.MIDDLE[1]) :] = 1
+    edge = crops.SIDE / 2 / mrn.CELL / crops.LOW[0]
+    mask[:, :, :, round(edge * stages.MIDDLE[1]) :] = 1
     mask[1, :, :30] = 0  # of the second one the upper half is missing
-    monkeypatch.setattr(stages, "met_mask", lambda *_: mask)
-    data = NoCrops()
-    seen = stages.met(data, b, MPN(), QUN(), stages.MIDDLE)
-    first, second = seen["weight"]
+    first, second = stages.weighed(NoCrops(), b, mask, stages.MIDDLE)["weight"]
     assert first.min() > 0.9
     assert second[0, :100, 200:].max() < 0.2
     assert second[0, -100:].min() > 0.9
@@ -332,8 +331,8 @@ def test_crops_meet_their_own_part_of_the_mask() -> None:
     mask = torch.stack([x, y]).float()[:, None] / width
     b = {"window": torch.tensor([[24, 8], [100, 60]])}
     found = crops.Crops.cut(mask, b)
-    assert torch.allclose(found[0, 0], mask[0, 0, 8:72, 24:88], atol=1e-4)
-    assert torch.allclose(found[1, 0], mask[1, 0, 60:124, 100:164], atol=1e-4)
+    assert torch.allclose(found[0, 0], mask[0, 0, 8:88, 24:104], atol=1e-4)
+    assert torch.allclose(found[1, 0], mask[1, 0, 60:140, 100:180], atol=1e-4)
 
 
 def test_a_view_is_the_same_part_of_a_frame_and_of_its_matte() -> None:
@@ -513,7 +512,23 @@ def test_what_was_wrong_comes_more_often(store: batches.Store) -> None:
     assert often[2:].min() > 4 * often[0]
 
 
-def test_a_preset_has_an_mpn_and_a_qun_of_its_own(store: batches.Store) -> None:
+class FewCrops(crops.Crops):
+    """Four crops of noise, half of each somebody."""
+
+    def __init__(self) -> None:
+        (wide, tall), side = crops.LOW, crops.SIDE
+        shapes = {"low": (tall, wide, 3), "image": (side, side, 3), "foreground": (side, side, 3)}
+        self.all = {k: np.random.randint(0, 255, (4, *v), np.uint8) for k, v in shapes.items()}
+        for key, (h, w) in {"low_alpha": (tall, wide), "alpha": (side, side)}.items():
+            self.all[key] = np.zeros((4, h, w), np.uint8)
+            self.all[key][:, :, w // 2 :] = 255
+        self.all["window"] = np.zeros((4, 2), np.int32)
+        self.device, self.half = "cpu", False
+
+
+def test_a_preset_has_networks_of_its_own(
+    store: batches.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def mean_of_both(name: str, key: str) -> bool:
         mean, one, two = (
             torch.load(store.work / f"{name}_fast{end}.pt", weights_only=True)["average"][key]
@@ -521,14 +536,29 @@ def test_a_preset_has_an_mpn_and_a_qun_of_its_own(store: batches.Store) -> None:
         )
         return torch.allclose(mean, (one + two) / 2)
 
-    taught = stages.Taught()
+    monkeypatch.setattr(refine, "ROWS", 2)
+    monkeypatch.setattr(refine, "ROOMS", 2)
+    taught, refiner = stages.Taught(), refine.Refiner("fast")
     own.train_mpn_for(store, taught, "fast", 0.01, store.work)
     assert mean_of_both("mpn", "mpn.head.weight")
-    own.train_qun_for(store, taught.mpn, QUN(), "fast", 0.01, store.work)
-    assert mean_of_both("qun", "head.weight")
-    there = export.networks(store.work, "fast")["qun"]
-    expected = torch.load(store.work / "qun_fast.pt", weights_only=True)["average"]["head.weight"]
-    assert torch.allclose(there.qun.head.weight, expected, atol=1e-3)
+    refine.train_refiner_for(store, FewCrops(), taught.mpn, refiner, "fast", 0.01, store.work)
+    assert mean_of_both("refiner", "qun.head.weight")
+    there = export.networks(store.work, "fast")
+    saved = torch.load(store.work / "refiner_fast.pt", weights_only=True)["average"]
+    assert torch.allclose(there["qun"].qun.head.weight, saved["qun.head.weight"], atol=1e-3)
+    assert torch.allclose(there["mrn"].mrn.residual.weight, saved["mrn.residual.weight"], atol=1e-3)
+
+
+def test_the_mattes_losses_reach_qun() -> None:
+    """Through the mask that MRN is given; they are all that a QUN's own losses do not tell."""
+    torch.manual_seed(0)
+    data, qun = FewCrops(), QUN()
+    b = data.batch(2)
+    low, _, coarse = stages.settled(data, b, MPN().eval(), stages.SMALL)
+    seen = stages.weighed(data, b, qun(low, coarse).sigmoid(), stages.SMALL)
+    losses = stages.refinement_losses(data, MRN(slim=True), seen)
+    losses["alpha"].backward()
+    assert qun.head.weight.grad.abs().max() > 0
 
 
 def test_partners_go_on_from_the_mean_of_their_weights() -> None:

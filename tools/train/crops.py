@@ -1,9 +1,9 @@
 """MRN's training crops: the small frame whole, the large one where the edge is.
 
-A crop is 256x256 of a 768x512 frame; the frame itself is kept at 192x128, so
-that MRN meets the masks that MPN and QUN really make of it.
+A crop is 320x320 of a 1152x768 frame; the frame itself is kept at 288x192, the size of
+`quality`, so that MRN meets the masks that MPN and QUN really make of it.
 
-    python -m tools.train.crops --data ../shared/data --crops 12000
+    python -m tools.train.crops --data ../shared/data --crops 8000
 
 makes them beside the training of the other two.
 """
@@ -24,8 +24,8 @@ from .data import U8, Frames, Photos
 from .mrn import CELL
 from .store import in_parallel, save_rows
 
-LOW = (192, 128)  # width, height
-SIDE = 256
+LOW = (288, 192)  # width, height
+SIDE = 320
 SHARD = 250
 PER_FRAME = 2
 ROWS = 32  # of MPN's batches; a batch of crops has half as many
@@ -79,7 +79,7 @@ class Crops:
         self.device, self.rows, self.half = device, ROWS, False
 
     def batch(self, n: int) -> dict[str, Tensor]:
-        """low (N, 3, 128, 192) with low_alpha; image and foreground (N, 3, 256, 256) with alpha.
+        """low (N, 3, 192, 288) with low_alpha; image and foreground (N, 3, 320, 320) with alpha.
 
         `window` (N, 2) is the crop's top left on the low frame.
         """

@@ -1,10 +1,9 @@
 """Writes the trained networks as ONNX and engines/manifest.toml.
 
     python -m tools.train.export --work .train
-    python -m tools.train.export --work .train --start engines   # once, after tools.train --start
+    python -m tools.train.export --work .train --start engines   # what was not trained stays
 
-Every size is static, one file for each network and preset; the same weights
-serve all sizes, but for MRN's slim form in `fast`. BatchNorm is folded; weights
+Every size is static, one file for each network and preset. BatchNorm is folded; weights
 are stored as float16 and widened when a runtime loads them, which halves the
 files and costs under 1e-3 of alpha.
 """
@@ -14,9 +13,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -27,12 +24,14 @@ from onnx import helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from .fit import loaded
 from .lite0 import Scaled
 from .mpn import MPN
 from .mrn import CELL, MRN
 from .qun import QUN
+from .refine import Refiner
 from .released import matched
-from .stages import BothMrn, Taught
+from .stages import Taught
 
 OPSET = 17
 PRESETS = {"fast": (96, 128), "balanced": (128, 224), "quality": (192, 288), "tall": (288, 192)}
@@ -78,11 +77,6 @@ def near(unified: Tensor) -> Tensor:
     around = F.max_pool2d(F.max_pool2d(unified, 4), 5, 1, 2)
     wide = F.interpolate(around, scale_factor=4.0, mode="bilinear")
     return ((wide - NEAR_LEAST) * NEAR_GAIN).clamp(0, 1)
-
-
-def averaged(model: nn.Module, path: Path) -> nn.Module:
-    model.load_state_dict(torch.load(path, weights_only=True)["average"])
-    return ready(model.eval())
 
 
 def ready(model: nn.Module) -> nn.Module:
@@ -154,47 +148,30 @@ def towards(model: nn.Module, path: Path, prefix: str, share: float) -> nn.Modul
     return rounded(model)
 
 
-def trained(name: str, model: nn.Module, work: Path) -> nn.Module:
-    """The averaged weights of `work/name.pt`; where it was not trained, as it is, but `ready`."""
-    path = work / f"{name}.pt"
-    return averaged(model, path) if path.exists() else ready(model.eval())
-
-
 def networks(
-    work: Path,
-    preset: str,
-    start: Path | None = None,
-    share: float = 0.5,
-    mrn_share: float = 0.0,
+    work: Path, preset: str, start: Path | None = None, share: float = 0.5
 ) -> dict[str, nn.Module]:
-    """The three of a preset. MPN and QUN may be its own (`work/mpn_PRESET.pt`), MRN of `fast`
-    is slim.
+    """The three of a preset: its own (`work/mpn_PRESET.pt`, `work/refiner_PRESET.pt`), else
+    those for all.
 
-    MPN and a QUN for all are moved that share of the way back to those of `start`, MRN's full
-    form `mrn_share`; what was not trained is taken from there. A QUN of its own stays as it is.
+    MPN and QUN for all are moved that share of the way back to those of `start`; what was not
+    trained is taken from there.
     """
     kin = OWN.get(preset, preset)
-    mask, unify = (
-        f"{name}_{kin}" if (work / f"{name}_{kin}.pt").exists() else name for name in ("mpn", "qun")
-    )
-    form = "slim" if preset == "fast" else "mrn"
-    taught, qun = trained(mask, Taught(), work), trained(unify, QUN(), work)
-    mrn = trained(form, MRN(slim=True) if form == "slim" else BothMrn(), work)
-    assert isinstance(taught, Taught)
-    assert isinstance(qun, QUN)
-    mrn = mrn.full if isinstance(mrn, BothMrn) else mrn
-    assert isinstance(mrn, MRN)
-    if start is not None:
-        back_of_mrn = 0.0 if form == "slim" else mrn_share
-        back_of_qun = share if unify == "qun" else 0.0
-        for name, part, model, back in (
-            (mask, "mpn", taught.mpn, share),
-            (unify, "qun", qun, back_of_qun),
-            (form, "mrn", mrn, back_of_mrn),
-        ):
-            back = back if (work / f"{name}.pt").exists() else 1.0
-            towards(model, start / preset / f"{part}.onnx", f"{part}.", back)
-    return {"mpn": CoarseMask(taught.mpn), "qun": UnifiedMask(qun), "mrn": AlphaAndResidual(mrn)}
+    taught, refiner = Taught(), Refiner(kin)
+    back = {"mpn": 0.0, "qun": 0.0, "mrn": 0.0}
+    if not loaded(taught, work / f"mpn_{kin}.pt"):
+        back["mpn"] = share if loaded(taught, work / "mpn.pt") else 1.0
+    if not loaded(refiner, work / f"refiner_{kin}.pt"):
+        found = refiner.load_general(work)
+        back |= {"qun": share if found["qun"] else 1.0, "mrn": 0.0 if found["mrn"] else 1.0}
+    models = {"mpn": taught.mpn, "qun": refiner.qun, "mrn": refiner.mrn}
+    for part, model in models.items():
+        ready(model.eval())
+        if start is not None:
+            towards(model, start / preset / f"{part}.onnx", f"{part}.", back[part])
+    mpn, qun, mrn = taught.mpn, refiner.qun, refiner.mrn
+    return {"mpn": CoarseMask(mpn), "qun": UnifiedMask(qun), "mrn": AlphaAndResidual(mrn)}
 
 
 def signature(
@@ -236,14 +213,9 @@ def export(
     picture: Path,
     start: Path | None = None,
     share: float = 0.5,
-    share_of: Mapping[str, float] = MappingProxyType({}),
-    mrn_share: float = 0.0,
 ) -> None:
     entries = ['# Written by tools/train/export.py\ncolour = "RGB"\nrange = [0.0, 1.0]\n']
-    models = {
-        preset: networks(work, preset, start, share_of.get(preset, share), mrn_share)
-        for preset in PRESETS
-    }
+    models = {preset: networks(work, preset, start, share) for preset in PRESETS}
     for preset, (h, w) in PRESETS.items():
         for name, model in models[preset].items():
             shapes = signature(name, h, w)
@@ -291,14 +263,8 @@ def main() -> None:
         help="the networks trained on from, as they were: part way back",
     )
     parser.add_argument("--share", type=float, default=0.5, help="of the way back to --start")
-    parser.add_argument(
-        "--share-of", nargs="+", default=(), metavar="PRESET=SHARE", help="the same for some"
-    )
-    parser.add_argument("--mrn-share", type=float, default=0.0, help="the same for MRN's full form")
     args = parser.parse_args()
-    share_of = {name: float(share) for name, _, share in (w.partition("=") for w in args.share_of)}
-    shares = args.share, share_of, args.mrn_share
-    export(args.work, args.out, args.picture, args.start, *shares)
+    export(args.work, args.out, args.picture, args.start, args.share)
 
 
 if __name__ == "__main__":

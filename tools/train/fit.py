@@ -137,6 +137,13 @@ def blend_in(average: nn.Module, model: nn.Module, keep: float) -> None:
                 value.copy_(now[key])
 
 
+def loaded(model: nn.Module, path: Path) -> bool:
+    """Whether there is that checkpoint; if so, its averaged weights are the model's."""
+    if path.exists():
+        model.load_state_dict(torch.load(path, weights_only=True)["average"])
+    return path.exists()
+
+
 def report(path: Path, state: dict[str, float], rate: float, means: dict[str, float]) -> None:
     if not path.exists():
         path.write_text("step,spent,lr," + ",".join(means) + "\n")

@@ -15,18 +15,19 @@ class QUN(nn.Module):
     Closes holes, takes off what sticks to the person, moves a shifted outline
     onto the edge; still coarser than the picture by two. What it computes is
     added to the coarse mask's own logits: at first it changes nothing. In use
-    it is added in part where the mask is large (`share`).
+    it is added in part where the mask is large (`share`). Widths are multiples of 16,
+    in which processors take channels.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.s2 = Conv(4, 16, stride=2)
-        self.s4 = Conv(16, 24, stride=2)
-        self.s8 = nn.Sequential(Conv(24, 40, stride=2), stack(40, 1))
-        self.s16 = nn.Sequential(Conv(40, 56, stride=2), stack(56, 1))
-        self.up8 = Merge(56, 40, 32)
-        self.up4 = Merge(32, 24, 24)
-        self.up2 = Merge(24, 16, 16)
+        self.s4 = Conv(16, 32, stride=2)
+        self.s8 = nn.Sequential(Conv(32, 48, stride=2), stack(48, 1))
+        self.s16 = nn.Sequential(Conv(48, 64, stride=2), stack(64, 1))
+        self.up8 = Merge(64, 48, 32)
+        self.up4 = Merge(32, 32, 32)
+        self.up2 = Merge(32, 16, 16)
         self.head = nn.Conv2d(16, 1, 3, padding=1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]

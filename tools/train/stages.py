@@ -251,29 +251,38 @@ def train_slim(data: CropSupply, mpn: MPN, qun: QUN, slim: MRN, minutes: float, 
 
 @torch.no_grad()
 def met(data: CropSupply, b: Batch, mpn: MPN, qun: QUN, size: tuple[int, int]) -> Batch:
-    """The crops of `b` as MRN meets them where the small frame is of that size.
-
-    `weight` (N, 1, 4h, 4w) is how much each pixel counts: little where the mask is far off
-    over more than its own edge. To follow the truth there, MRN would learn to doubt every mask.
-    """
-    seen = data.seen_at(b, met_mask(data, b, mpn, qun, size), size[1])
-    off = softened(seen["mask"] - F.avg_pool2d(seen["alpha"], CELL), 3).abs()
-    least, most = FAR_OFF
-    hopeless = ((off - least) / (most - least)).clamp(0, 1)
-    weight = 1 - (1 - FAR_OFF_COUNTS) * as_large(hopeless, seen["alpha"])
-    return {**seen, "weight": weight}
+    """The crops of `b` as MRN meets them where the small frame is of that size; see `weighed`."""
+    low, alpha, coarse = settled(data, b, mpn, size)
+    unified = run(data, qun, low, coarse).sigmoid()
+    return weighed(data, b, often(P_WORSE, damaged(alpha), unified), size)
 
 
-def met_mask(data: CropSupply, b: Batch, mpn: MPN, qun: QUN, size: tuple[int, int]) -> Tensor:
-    """The masks that MRN meets in use, at the start and later on, and a few worse ones."""
+@torch.no_grad()
+def settled(
+    data: CropSupply, b: Batch, mpn: MPN, size: tuple[int, int]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The whole small frames of `b`, alpha and MPN's mask, at the start and later on in a call."""
     low, alpha = (
         F.interpolate(b[k], size=size, mode="bilinear", antialias=True)
         for k in ("low", "low_alpha")
     )
     hint = often(P_SETTLED, shifted(alpha, 0.015), hints(alpha))
-    coarse = run(data, mpn, low, hint)[0].sigmoid()
-    unified = run(data, qun, low, coarse).sigmoid()
-    return often(P_WORSE, damaged(alpha), unified)
+    return low, alpha, run(data, mpn, low, hint)[0].sigmoid()
+
+
+def weighed(data: CropSupply, b: Batch, mask: Tensor, size: tuple[int, int]) -> Batch:
+    """The crops of `b` with their part of the small frames' masks.
+
+    `weight` (N, 1, 4h, 4w) is how much each pixel counts: little where the mask is far off
+    over more than its own edge. To follow the truth there, MRN would learn to doubt every mask.
+    """
+    seen = data.seen_at(b, mask, size[1])
+    with torch.no_grad():
+        off = softened(seen["mask"] - F.avg_pool2d(seen["alpha"], CELL), 3).abs()
+        least, most = FAR_OFF
+        hopeless = ((off - least) / (most - least)).clamp(0, 1)
+        weight = 1 - (1 - FAR_OFF_COUNTS) * as_large(hopeless, seen["alpha"])
+    return {**seen, "weight": weight}
 
 
 def as_large(x: Tensor, like: Tensor) -> Tensor:
