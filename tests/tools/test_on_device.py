@@ -12,6 +12,7 @@ from conftest import ROOT, portrait
 torch = pytest.importorskip("torch", reason="PyTorch is for training only")
 pytest.importorskip("onnx", reason="released weights are read as ONNX")
 
+from tools.train import crops  # noqa: E402
 from tools.train.on_device import draw, place  # noqa: E402
 from tools.train.on_device.__main__ import main  # noqa: E402
 from tools.train.on_device.deck import Deck, load  # noqa: E402
@@ -88,8 +89,8 @@ def test_batches_are_pictures_and_mattes(deck: Deck) -> None:
             assert value.min() >= -1e-5
             assert value.max() <= 1 + 1e-5
     b = LargeFrames(frames, rows=4).batch(3)
-    assert b["image"].shape == b["foreground"].shape == (3, 3, 256, 256)
-    assert b["low"].shape == (3, 3, 128, 192)
+    assert b["image"].shape == b["foreground"].shape == (3, 3, crops.SIDE, crops.SIDE)
+    assert b["low"].shape == (3, 3, *crops.LOW[::-1])
 
 
 @pytest.mark.usefixtures("deck")
