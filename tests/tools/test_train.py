@@ -303,10 +303,17 @@ def test_mrn_sees_what_a_pixel_has_more_than_its_cell() -> None:
     assert torch.allclose(found, 4 * (luma - cells), atol=1e-5)
 
 
-class NoCrops(crops.Crops):
-    """What is done with crops, where there are none."""
+class FewCrops(crops.Crops):
+    """Four crops of noise, half of each somebody."""
 
     def __init__(self) -> None:
+        (wide, tall), side = crops.LOW, crops.SIDE
+        shapes = {"low": (tall, wide, 3), "image": (side, side, 3), "foreground": (side, side, 3)}
+        self.all = {k: np.random.randint(0, 255, (4, *v), np.uint8) for k, v in shapes.items()}
+        for key, (h, w) in {"low_alpha": (tall, wide), "alpha": (side, side)}.items():
+            self.all[key] = np.zeros((4, h, w), np.uint8)
+            self.all[key][:, :, w // 2 :] = 255
+        self.all["window"] = np.zeros((4, 2), np.int32)
         self.device, self.half = "cpu", False
 
 
@@ -319,7 +326,7 @@ def test_where_the_mask_is_far_off_mrn_learns_little() -> None:
     edge = crops.SIDE / 2 / mrn.CELL / crops.LOW[0]
     mask[:, :, :, round(edge * stages.MIDDLE[1]) :] = 1
     mask[1, :, :30] = 0  # of the second one the upper half is missing
-    first, second = stages.weighed(NoCrops(), b, mask, stages.MIDDLE)["weight"]
+    first, second = stages.weighed(FewCrops(), b, mask, stages.MIDDLE)["weight"]
     assert first.min() > 0.9
     assert second[0, :100, 200:].max() < 0.2
     assert second[0, -100:].min() > 0.9
@@ -510,20 +517,6 @@ def test_what_was_wrong_comes_more_often(store: batches.Store) -> None:
     often = own.chances(missed, (0.01, 0.1))
     assert often.sum() == pytest.approx(1)
     assert often[2:].min() > 4 * often[0]
-
-
-class FewCrops(crops.Crops):
-    """Four crops of noise, half of each somebody."""
-
-    def __init__(self) -> None:
-        (wide, tall), side = crops.LOW, crops.SIDE
-        shapes = {"low": (tall, wide, 3), "image": (side, side, 3), "foreground": (side, side, 3)}
-        self.all = {k: np.random.randint(0, 255, (4, *v), np.uint8) for k, v in shapes.items()}
-        for key, (h, w) in {"low_alpha": (tall, wide), "alpha": (side, side)}.items():
-            self.all[key] = np.zeros((4, h, w), np.uint8)
-            self.all[key][:, :, w // 2 :] = 255
-        self.all["window"] = np.zeros((4, 2), np.int32)
-        self.device, self.half = "cpu", False
 
 
 def test_a_preset_has_networks_of_its_own(

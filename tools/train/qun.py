@@ -33,10 +33,14 @@ class QUN(nn.Module):
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
 
     def forward(self, image: Tensor, coarse: Tensor) -> Tensor:
-        change = self.change(image, coarse)
-        if not self.training:
-            change = share(*(int(side) for side in image.shape[2:])) * change
-        return change + logit(coarse)
+        if self.training:
+            return self.change(image, coarse) + logit(coarse)
+        return self.in_use(image, coarse)
+
+    def in_use(self, image: Tensor, coarse: Tensor) -> Tensor:
+        """The logits with as much of the change as is made in use, in training, too."""
+        part = share(*(int(side) for side in image.shape[2:]))
+        return part * self.change(image, coarse) + logit(coarse)
 
     def change(self, image: Tensor, coarse: Tensor) -> Tensor:
         """What is added to the coarse mask's logits, all of it."""

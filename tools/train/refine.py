@@ -11,19 +11,18 @@ from torch import Tensor, nn
 from .batches import Store
 from .crops import Crops
 from .fit import Losses, fit, loaded
+from .losses import mask_loss
 from .masks import damaged
 from .mpn import MPN
 from .mrn import MRN
 from .own import MISTAKEN, OWN, Mistakes
 from .pair import Partner, in_pair
-from .qun import QUN, logit, share
+from .qun import QUN
 from .stages import (
     EDGES,
     P_WORSE,
     SLIM_EDGES,
     BothMrn,
-    CropSupply,
-    Supply,
     often,
     own_hint,
     refinement_losses,
@@ -56,12 +55,6 @@ class Refiner(nn.Module):
         return found
 
 
-def unified(data: Supply | CropSupply, qun: QUN, image: Tensor, coarse: Tensor) -> Tensor:
-    """Logits of QUN's mask with as much of its change as in use."""
-    change: Tensor = run(data, qun.change, image, coarse)
-    return share(*(int(side) for side in image.shape[2:])) * change + logit(coarse)
-
-
 class Rooms:
     """Empty rooms: what MPN took for somebody there, QUN is to take away."""
 
@@ -76,7 +69,8 @@ class Rooms:
         return mask
 
     def see(self, image: Tensor, hint: Tensor) -> Tensor:
-        return unified(self.data, self.qun, image, self.coarse(image, hint))
+        mask = self.coarse(image, hint)
+        return run(self.data, self.qun.in_use, image, mask)  # type: ignore[no-any-return]
 
     def choose(self) -> tuple[Tensor, Tensor]:
         """Rooms, mostly those in which much was seen, and MPN's masks of them."""
@@ -117,11 +111,11 @@ def train_refiner_for(
         images, masks = (
             torch.cat(pair) for pair in zip((low, coarse), rooms.choose(), strict=True)
         )
-        logits, nobody = unified(crops, refiner.qun, images, masks).split([len(low), ROOMS])
+        both = run(crops, refiner.qun.in_use, images, masks)
+        logits, nobody = both.split([len(low), ROOMS])
         mask = logits.sigmoid()
         seen = weighed(crops, b, often(P_WORSE, damaged(alpha), mask), size)
-        error = F.mse_loss(mask, alpha) + F.l1_loss(mask, alpha)
-        own = F.binary_cross_entropy_with_logits(logits, alpha) + error
+        own = mask_loss(logits, alpha) + F.mse_loss(mask, alpha)
         mattes = refinement_losses(crops, refiner.mrn, seen, edges)
         return {**mattes, "mask": MASK * own, "empty": rooms.loss(nobody)}
 
