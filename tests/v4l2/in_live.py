@@ -176,13 +176,7 @@ def test_on_demand(tmp_path: Path) -> None:
         program.ready().says("nobody watches", 15)
         kit.until(lambda: not holds(program, kit.IN), 3)
         time.sleep(0.5)
-        shares = []
-        for _ in range(4):
-            start, cpu = time.monotonic(), program.cpu_seconds()
-            time.sleep(1)
-            shares.append((program.cpu_seconds() - cpu) / (time.monotonic() - start))
-        # The guest's clock also bills what the machine gave to others: the least is nearest.
-        share = min(shares)
+        share = kit.least_share(program.cpu_seconds, lambda: time.sleep(1))
         assert not holds(program, kit.IN)
 
         code = FIRST.format(paths=[str(Path(__file__).parent)])

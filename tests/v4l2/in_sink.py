@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -153,14 +154,20 @@ def test_a_viewer_gets_the_rate_whatever_the_loop_does(open_camera, fps: float) 
     assert 30 * (1 - 0.05 * kit.BUSY) < found < 32
 
 
-def test_it_costs_next_to_nothing_while_nothing_comes(open_camera) -> None:
+def test_it_sleeps_between_two_pictures(open_camera) -> None:
     camera = open_camera()
-    start, before = time.monotonic(), time.process_time()
+    before, shown = sleeps(), camera.repeated
     time.sleep(2)
-    share = (time.process_time() - before) / (time.monotonic() - start)
-    print(f"idle: {100 * share:.2f} % of the core")
-    assert share < 0.02 * kit.BUSY
-    assert 2 * 30 * (1 - 0.05 * kit.BUSY) < camera.repeated < 2 * 32
+    slept, count = sleeps() - before, camera.repeated - shown
+    print(f"idle: slept {slept} times for {count} pictures")
+    assert 2 * 30 * (1 - 0.05 * kit.BUSY) < count < 2 * 32
+    # The guest's clock also bills what the machine gave to others; this is the same on any.
+    assert count - 1 <= slept < 3 * count
+
+
+def sleeps() -> int:
+    """How often a thread of this process has given up its processor."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
 
 
 def test_two_cameras_from_one_process(open_camera, tmp_path: Path) -> None:
