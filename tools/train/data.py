@@ -17,7 +17,7 @@ from . import objects
 from .augment import degrade, hues, light
 from .drawing import onto, over
 from .fabric import draped
-from .framing import Matrix, anywhere, around_head, warped
+from .framing import Matrix, anywhere, around_head, touched, warped
 from .hair import hair
 from .people import U8, Person, load_people, load_rooms
 
@@ -187,7 +187,8 @@ class Frames:
         """Another person behind the first; the union of both is the matte."""
         other, (height, width) = self._person(), alpha.shape
         maps = self._frame(other, (width, height), free, original=False)
-        if not free:
+        left, _, right, _ = touched(other.alpha)
+        if not (free or left or right):  # whom the photograph cuts off stays at the frame's edge
             maps[0, 2] += self.rng.uniform(-0.6, 0.6) * width
         _, front2, alpha2 = warped(other, maps, (width, height), original=False)
         a1, a2 = alpha.astype(np.float32) / 255, alpha2.astype(np.float32) / 255
