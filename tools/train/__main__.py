@@ -20,13 +20,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bshm_live.files import replacing
-
 from . import store
 from .batches import Store
 from .crops import Crops, build_crops
 from .data import Photos
-from .fit import blend_in, loaded
+from .fit import blend_in, keep, loaded
 from .masks import damaged, hints
 from .own import OWN, train_mpn_for
 from .refine import Refiner, train_refiner_for
@@ -87,8 +85,7 @@ def train_own(
     loaded(taught, file)
     if start is not None:
         blend_in(taught, before, 1 - BEFORE)
-        with replacing(file) as (part,):
-            torch.save({"average": taught.state_dict()}, part)
+        keep(taught.state_dict(), file)
     train_refiner_for(frames, crops, taught.mpn, refiner, preset, minutes[1], work)
 
 

@@ -22,9 +22,10 @@ from torch import Tensor
 
 from .data import U8, Frames, Photos
 from .mrn import CELL
+from .sizes import FRAME
 from .store import in_parallel, save_rows
 
-LOW = (288, 192)  # width, height
+LOW = FRAME[::-1]  # width, height
 SIDE = 320
 SHARD = 250
 PER_FRAME = 2

@@ -31,10 +31,10 @@ from .mrn import CELL, MRN
 from .qun import QUN
 from .refine import Refiner
 from .released import matched
+from .sizes import PRESETS
 from .stages import Taught
 
 OPSET = 17
-PRESETS = {"fast": (96, 128), "balanced": (128, 224), "quality": (192, 288), "tall": (288, 192)}
 OWN = {"tall": "quality"}  # whose MPN and QUN another preset has
 NEAR_LEAST, NEAR_GAIN = 0.05, 4.0  # of the mask's values near a pixel: none to all of its alpha
 SMALLEST_HALVED = 256  # tensors with fewer values stay float32

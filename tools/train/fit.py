@@ -144,6 +144,12 @@ def loaded(model: nn.Module, path: Path) -> bool:
     return path.exists()
 
 
+def keep(weights: dict[str, Tensor], path: Path) -> None:
+    """Writes averaged weights as a checkpoint that `loaded` takes."""
+    with replacing(path) as (part,):
+        torch.save({"average": weights}, part)
+
+
 def report(path: Path, state: dict[str, float], rate: float, means: dict[str, float]) -> None:
     if not path.exists():
         path.write_text("step,spent,lr," + ",".join(means) + "\n")

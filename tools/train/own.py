@@ -15,7 +15,8 @@ from .fit import Losses, fit
 from .losses import mask_loss, overlap_loss
 from .mpn import MPN
 from .pair import Partner, in_pair
-from .stages import BATCH, KEPT_STAGES, LARGE, MIDDLE, SMALL, UPRIGHT, Taught, own_hint, run
+from .sizes import LARGE, MIDDLE, SMALL, UPRIGHT
+from .stages import BATCH, KEPT_STAGES, Taught, own_hint, run
 
 # The presets, and the sizes that these see; `tall` has the networks of `quality`.
 OWN = {"fast": {SMALL: 1.0}, "balanced": {MIDDLE: 1.0}, "quality": {LARGE: 0.78, UPRIGHT: 0.22}}

@@ -15,8 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bshm_live.files import replacing
-
+from .fit import keep
 from .store import together
 
 EVERY = 20  # batches between two meetings
@@ -59,8 +58,7 @@ def in_pair(train: Callable[[Partner, Path], None], model: nn.Module, path: Path
     together([get_context("fork").Process(target=run, args=(rank,)) for rank in range(2)])
     one, two = (torch.load(file, weights_only=True)["average"] for file in files)
     mean = {k: (v + two[k]) / 2 if v.is_floating_point() else v for k, v in one.items()}
-    with replacing(path) as (part,):
-        torch.save({"average": mean}, part)
+    keep(mean, path)
 
 
 def floats(model: nn.Module) -> list[Tensor]:

@@ -27,9 +27,8 @@ from .mpn import MPN
 from .mrn import CELL, MRN
 from .qun import QUN
 from .released import load_released
+from .sizes import LARGE, MIDDLE, SMALL, UPRIGHT
 
-SMALL, MIDDLE, LARGE = (96, 128), (128, 224), (192, 288)  # (h, w) of the presets
-UPRIGHT = (288, 192)
 SHARES = {SMALL: 0.42, MIDDLE: 0.34, LARGE: 0.16, UPRIGHT: 0.08}  # of MPN's batches
 BATCH = 32
 RATE, RATE_AGAIN = 2e-3, 1e-3  # of learning: anew, and from released weights

@@ -27,8 +27,9 @@ import numpy as np
 from bshm_live.files import replacing
 
 from .data import Frames, Photos
+from .sizes import FRAME
 
-WIDTH, HEIGHT = 288, 192
+HEIGHT, WIDTH = FRAME
 SHARD = 500
 TAUGHT = 0.25  # share of the shards of stills with the teacher's maps; zeros in the others
 TAUGHT_ASPECT = 1.1  # narrower frames are squeezed too much for the teacher

@@ -12,12 +12,12 @@ from ..batches import FLIP, recoloured
 from ..crops import LOW, SIDE, Crops
 from ..data import ASPECTS_ANYWHERE
 from ..mrn import CELL
+from ..sizes import FRAME, FRAME_UPRIGHT
 from ..stages import Batch
 from .deck import Deck
 from .draw import arms, over, strands, things
 from .place import ANGLE, boxes, grids, looked_at, uniform
 
-FULL, FULL_UPRIGHT = (192, 288), (288, 192)  # (h, w) at which frames are made
 P_ORIGINAL, P_EMPTY, P_SECOND = 0.45, 0.05, 0.15
 P_THING, P_ARM, P_BEHIND, P_HAIR = 0.12, 0.1, 0.3, 0.2
 P_BLUR, P_NOISE, P_DARK = 0.3, 0.5, 0.06
@@ -45,7 +45,7 @@ class Frames:
     def batch(self, n: int, size: tuple[int, int]) -> Batch:
         """image, alpha, last (zero), is_clip (zero) at `size`; full: alpha at the full size."""
         upright = size[0] > size[1]
-        image, alpha, _ = self.make(n, FULL_UPRIGHT if upright else FULL)
+        image, alpha, _ = self.make(n, FRAME_UPRIGHT if upright else FRAME)
         out = {"image": image, "alpha": alpha, "full": alpha}
         for key in ("image", "alpha"):
             out[key] = F.interpolate(out[key], size=size, mode="bilinear", antialias=True)
