@@ -29,6 +29,7 @@ from .masks import damaged, hints
 from .own import OWN, train_mpn_for
 from .refine import Refiner, train_refiner_for
 from .released import load_released
+from .sizes import PRESETS
 from .stages import BATCH, Taught, train_all
 
 BEFORE = 0.25  # of MPN's weights trained on: those before (Wortsman et al. 2022)
@@ -93,7 +94,7 @@ def load_own(
     taught: Taught, refiner: Refiner, frames: Store, crops: Crops, preset: str, start: Path
 ) -> None:
     """Takes a preset's own as they were exported."""
-    size = next(iter(OWN[preset]))
+    size = PRESETS[preset]
     b, c = frames.batch(BATCH, size), crops.batch(BATCH)
     image, alpha = b["image"], b["alpha"]
     seen = crops.seen_at(c, c["low_alpha"], size[1])

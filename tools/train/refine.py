@@ -15,9 +15,10 @@ from .losses import mask_loss
 from .masks import damaged
 from .mpn import MPN
 from .mrn import MRN
-from .own import MISTAKEN, OWN, Mistakes
+from .own import MISTAKEN, Mistakes
 from .pair import Partner, in_pair
 from .qun import QUN
+from .sizes import PRESETS
 from .stages import (
     EDGES,
     P_WORSE,
@@ -99,7 +100,7 @@ def train_refiner_for(
     By itself QUN learns the mask that is nearest to the truth. What counts is the matte that
     MRN makes of it, and so the losses of that go through MRN into QUN.
     """
-    size = next(iter(OWN[preset]))
+    size = PRESETS[preset]
     edges = SLIM_EDGES if refiner.slim else EDGES
     mpn.eval().requires_grad_(False)
     rooms = Rooms(frames, mpn, refiner.eval().qun, size)
