@@ -9,7 +9,7 @@ import pytest
 from conftest import write_clip
 from test_evaluate import write_rival
 
-from tools.evaluate.talkers import AGREED, HEIGHT, agreed, at_height, main
+from tools.evaluate.talkers import AGREED, HEIGHT, JUDGES, agreed, at_height, main
 
 
 def test_only_what_both_say_counts() -> None:
@@ -28,7 +28,7 @@ def test_a_frame_keeps_its_format() -> None:
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("clips", "rivals"):
         (tmp_path / name).mkdir()
-    for name in ("rvm_512x512", "rvm_288x512"):
+    for name in JUDGES:
         write_rival(tmp_path / "rivals" / f"{name}.onnx")
     write_clip(tmp_path / "clips" / "one.mp4")
     main([str(tmp_path), "--presets", "balanced", "--per-clip", "3"])
@@ -45,7 +45,7 @@ def test_what_is_missing_is_one_line(tmp_path: Path, folder: str, lacks: str) ->
     if folder == "clips":
         (tmp_path / "clips" / "one.mp4").touch()
     else:
-        for name in ("rvm_512x512", "rvm_288x512"):
+        for name in JUDGES:
             (tmp_path / "rivals" / f"{name}.onnx").touch()
     with pytest.raises(SystemExit, match=f"no {lacks}"):
         main([str(tmp_path)])

@@ -9,16 +9,16 @@ from pathlib import Path
 from bshm_live.errors import SettingsError
 from bshm_live.matting.bshm import Bshm
 from bshm_live.runtimes.choice import get_runtime, load_bshm
-from bshm_live.settings import PRESETS, RUNTIMES
 from bshm_live.types import Alpha
 
 from . import __doc__ as about
 from .clips import Clip, read_clips, read_still
+from .command import add_networks, ended_in_one_line, parser_of
 from .foreground import colour_errors, composites, has_pymatting
 from .metrics import Scores
 from .networks import THREADS, Network, Ours, Rival, median_times, other_work
 from .pictures import shown, write_sheet
-from .report import Report, ended_in_one_line, network_cells, networks_head, write_colours
+from .report import Report, network_cells, networks_head, write_colours
 
 ROUNDS = 40
 COMPOSITES = 40
@@ -28,8 +28,7 @@ Kept = dict[str, dict[str, dict[int, Alpha]]]  # clip, network, frame number: wh
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:
     """The command line. Folders that are not given are looked for beside the clips."""
-    summary = (about or "").split("\n")[0]
-    parser = argparse.ArgumentParser("python -m tools.evaluate", description=summary)
+    parser = parser_of("tools.evaluate", about)
     parser.add_argument("folder", type=Path, help="clips: NAME.mp4 with NAME_alpha.mkv")
     parser.add_argument(
         "--rivals",
@@ -42,8 +41,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
         type=Path,
         help="folder with people, alpha and rooms_eval (default: ../data from the clips)",
     )
-    parser.add_argument("--presets", nargs="+", default=list(PRESETS), choices=PRESETS)
-    parser.add_argument("--runtime", default="onnxruntime", choices=RUNTIMES)
+    add_networks(parser)
     parser.add_argument("--precision", default="f32", choices=("f32", "int8"))
     parser.add_argument("--reuse", action="store_true", help="as live: see matting/unmoved.py")
     parser.add_argument("--clips", type=count, metavar="N", help="the first N clips alone")

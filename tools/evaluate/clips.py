@@ -14,6 +14,7 @@ from bshm_live.errors import SourceError
 from bshm_live.types import Alpha, Mask8, Picture
 
 ALPHA_ENDING = "_alpha.mkv"
+VIDEO_ENDINGS = {".mp4", ".mkv", ".webm"}
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,12 @@ def read_still(path: Path) -> Picture:
     if picture is None:
         raise SourceError(f"{path}: not a picture that can be read; give a JPEG or PNG")
     return np.asarray(picture, np.uint8)
+
+
+def videos(folder: Path) -> list[Path]:
+    """The files of a folder that are videos, in order of name, and not mattes of others."""
+    found = (path for path in sorted(folder.glob("*")) if path.suffix in VIDEO_ENDINGS)
+    return [path for path in found if not path.stem.endswith("_alpha")]
 
 
 def read_video(path: Path) -> Iterator[Picture]:

@@ -20,9 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bshm_live.compositing.background import cover
-from bshm_live.errors import BshmError, SourceError
+from bshm_live.errors import SourceError
 from bshm_live.runtimes.choice import get_runtime, load_bshm
-from bshm_live.settings import PRESETS, RUNTIMES
 from bshm_live.types import Mask8, Picture
 from tools.train import hair, objects
 from tools.train.drawing import over
@@ -30,6 +29,7 @@ from tools.train.framing import around_head, warped
 from tools.train.people import Person, heads_of, read_person
 
 from .clips import in_unit, read_still
+from .command import add_networks, ended_in_one_line, parser_of
 from .networks import THREADS
 from .photos import Matter, of_preset, put_aside
 from .report import Report
@@ -125,29 +125,27 @@ def measured(matter: Matter, made: Sequence[Scene]) -> dict[str, float]:
 
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:
-    summary = (__doc__ or "").split("\n")[0]
-    parser = argparse.ArgumentParser("python -m tools.evaluate.drawn", description=summary)
+    parser = parser_of("tools.evaluate.drawn", __doc__)
     parser.add_argument("data", type=Path, help="folder with people2, alpha2, rooms_eval")
-    parser.add_argument("--presets", nargs="+", default=list(PRESETS), choices=PRESETS)
-    parser.add_argument("--runtime", default="onnxruntime", choices=RUNTIMES)
+    add_networks(parser)
     parser.add_argument("--scenes", type=int, default=SCENES, help="of each kind")
     return parser.parse_args(words)
 
 
+def evaluate(args: argparse.Namespace) -> None:
+    """All of it. Raises BshmError."""
+    report, made = Report(), list(scenes(args.data, args.scenes))
+    runtime = get_runtime(args.runtime)
+    report.head("network", "strands, SAD", "held kept", "arms kept", "behind removed")
+    for preset in args.presets:
+        with load_bshm(preset, runtime, threads=THREADS) as bshm:
+            found = measured(of_preset(bshm), made)
+        shares = (f"{100 * found[kind]:.1f} %" for kind in KINDS[1:])
+        report.row(f"**{preset}**", f"{found['strands']:.3f}", *shares)
+
+
 def main(words: Sequence[str] | None = None) -> None:
-    args = parse(words)
-    report = Report()
-    try:
-        made = list(scenes(args.data, args.scenes))
-        runtime = get_runtime(args.runtime)
-        report.head("network", "strands, SAD", "held kept", "arms kept", "behind removed")
-        for preset in args.presets:
-            with load_bshm(preset, runtime, threads=THREADS) as bshm:
-                found = measured(of_preset(bshm), made)
-            shares = (f"{100 * found[kind]:.1f} %" for kind in KINDS[1:])
-            report.row(f"**{preset}**", f"{found['strands']:.3f}", *shares)
-    except BshmError as error:
-        raise SystemExit(f"evaluate: {error}") from None
+    ended_in_one_line(lambda: evaluate(parse(words)))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from bshm_live.runtimes.choice import get_runtime, load_bshm
 from bshm_live.settings import PRESETS
 from bshm_live.types import Frame, Matting, Picture, Size
 
-from .clips import read_still, read_video
+from .clips import read_still, read_video, videos
 
 SIZE: Size = (640, 360)
 FPS = 30.0
@@ -34,7 +34,6 @@ PANS = (0.1, 1.0)  # swings to and fro a second, from slow to fast
 SHAKES = (0.002, 0.015)  # of the width: standard deviation from frame to frame
 TURN = 0.4  # degrees, the same
 NOISE = 2.0  # levels, the same
-CLIPS = {".mp4", ".mkv", ".webm"}
 ROOM_HEAD = "| preset | frames of rooms | over 1 % out | over 2 % out | most out |"
 CLIP_HEAD = "| preset | clips | frames | withheld | reasons |"
 
@@ -114,8 +113,7 @@ def main(words: Sequence[str] | None = None) -> int:
     args = parser.parse_args(words)
     rooms = sorted((args.data / "rooms_eval").glob("*.jpg"))[: args.rooms]
     folders = [args.data / "clips", *args.more]
-    clips = [p for f in folders for p in sorted(f.glob("*")) if p.suffix in CLIPS]
-    clips = [path for path in clips if not path.stem.endswith("_alpha")]
+    clips = [path for folder in folders for path in videos(folder)]
     lines: dict[str, list[str]] = {ROOM_HEAD: [], CLIP_HEAD: []}
     for preset in args.presets:
         with load_bshm(preset, get_runtime("onnxruntime"), threads=1) as matting:

@@ -26,14 +26,14 @@ import numpy as np
 from bshm_live.errors import SourceError
 from bshm_live.matting.bshm import Bshm
 from bshm_live.runtimes.choice import get_runtime, load_bshm
-from bshm_live.settings import PRESETS, RUNTIMES
 from bshm_live.stills.cut import matte_of
 from bshm_live.types import Alpha, Picture
 
 from .clips import in_unit, read_still
+from .command import add_networks, ended_in_one_line, parser_of
 from .groups import Groups, listed
 from .networks import THREADS, Rival
-from .report import Report, ended_in_one_line
+from .report import Report
 
 PUT_ASIDE = {"mixed": 100, "mask": 30, "fashion": 30, "flickr": 25, "webcam": 12, "cctv": 3}
 LOW_IOU = 0.8  # under it somebody or a good part of somebody is missing, or much is kept
@@ -152,12 +152,10 @@ def mean_where(values: Sequence[float], where: Sequence[bool]) -> str:
 
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:
-    summary = (__doc__ or "").split("\n")[0]
-    parser = argparse.ArgumentParser("python -m tools.evaluate.photos", description=summary)
+    parser = parser_of("tools.evaluate.photos", __doc__)
     parser.add_argument("data", type=Path, help="folder with people2, alpha2, faces.json")
     parser.add_argument("--rivals", type=Path, help="folder of ONNX networks to compare with")
-    parser.add_argument("--presets", nargs="+", default=list(PRESETS), choices=PRESETS)
-    parser.add_argument("--runtime", default="onnxruntime", choices=RUNTIMES)
+    add_networks(parser)
     parser.add_argument("--out", type=Path, metavar="FILE.md", help="the report as a file, too")
     return parser.parse_args(words)
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-from bshm_live.errors import BshmError
 
 from .foreground import OWN_ALPHA
 from .metrics import Scores
@@ -38,14 +36,6 @@ class Report:
         """Writes all of it to a file; None: it was only to be printed."""
         if path:
             path.write_text(self.text(), encoding="utf-8")
-
-
-def ended_in_one_line(evaluate: Callable[[], None]) -> None:
-    """Runs it; what is wrong with words, data or networks is one line, exit code 1."""
-    try:
-        evaluate()
-    except BshmError as error:
-        raise SystemExit(f"evaluate: {error}") from None
 
 
 def networks_head(clips: Sequence[str]) -> list[str]:

@@ -22,12 +22,12 @@ from bshm_live.errors import SourceError
 from bshm_live.matting.bshm import Bshm
 from bshm_live.matting.temporal import as_hint, low_alpha
 from bshm_live.runtimes.choice import get_runtime, load_bshm
-from bshm_live.settings import PRESETS, RUNTIMES
 from bshm_live.types import Alpha, Picture
 
-from .clips import read_video
+from .clips import read_video, videos
+from .command import add_networks, ended_in_one_line, parser_of
 from .networks import THREADS, Rival
-from .report import Report, ended_in_one_line
+from .report import Report
 
 JUDGES = ("rvm_512x512", "rvm_288x512")
 HEIGHT = 360
@@ -47,7 +47,7 @@ class Talker:
 
 def talkers(data: Path, per_clip: int = PER_CLIP) -> Iterator[Talker]:
     """Frames of all clips on which both judges agree. Raises SourceError."""
-    paths = sorted((data / "clips").glob("*.m*"))
+    paths = videos(data / "clips")
     missing = [name for name in JUDGES if not (data / "rivals" / f"{name}.onnx").is_file()]
     if not paths or missing:
         lacks = f"rivals/{missing[0]}.onnx" if missing else "clips/*.mp4"
@@ -91,16 +91,15 @@ def off(bshm: Bshm, talker: Talker) -> tuple[float, ...]:
 
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:
-    summary = (__doc__ or "").split("\n")[0]
-    parser = argparse.ArgumentParser("python -m tools.evaluate.talkers", description=summary)
+    parser = parser_of("tools.evaluate.talkers", __doc__)
     parser.add_argument("data", type=Path, help="folder with clips and rivals")
-    parser.add_argument("--presets", nargs="+", default=list(PRESETS), choices=PRESETS)
-    parser.add_argument("--runtime", default="onnxruntime", choices=RUNTIMES)
+    add_networks(parser)
     parser.add_argument("--per-clip", type=int, default=PER_CLIP, help="frames, evenly spread")
     return parser.parse_args(words)
 
 
 def evaluate(args: argparse.Namespace) -> None:
+    """All of it. Raises BshmError."""
     report, found = Report(), list(talkers(args.data, args.per_clip))
     if not found:
         raise SourceError(f"{args.data}: both judges agree on no frame; give other clips")
@@ -113,8 +112,7 @@ def evaluate(args: argparse.Namespace) -> None:
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    args = parse(words)
-    ended_in_one_line(lambda: evaluate(args))
+    ended_in_one_line(lambda: evaluate(parse(words)))
 
 
 if __name__ == "__main__":
